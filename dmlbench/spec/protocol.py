@@ -1,0 +1,66 @@
+"""A protocol: the frozen rules of a comparison."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from dmlbench.spec.model import PROSE, ID_PATTERN, Id, Spec
+
+ProtocolId = Annotated[str, Field(pattern=rf"^(?:local/)?{ID_PATTERN}/v[0-9]+$")]
+
+Family = Literal[
+    "zero-shot",
+    "noisy-label",
+    "multi-label",
+    "cross-modal",
+    "low-shot",
+    "distillation",
+    "pseudo-label",
+    "expression",
+    "verification",
+]
+Scored = Literal["validation", "test"]
+ProfileName = Literal["smoke", "quick", "ranked"]
+
+
+class Profile(Spec):
+    """How much is run and what is looked at."""
+
+    seeds: int = Field(ge=1)
+    scores: Scored
+
+
+class Protocol(Spec):
+    """Splits, selection, scoring and repeats; everything that a method may not choose."""
+
+    id: ProtocolId
+    status: Literal["draft", "frozen"]
+    family: Family
+    summary: str = Field(json_schema_extra=PROSE)
+
+    form: Literal["self", "query-gallery"]
+    columns: tuple[Id, ...] = ()
+    """Data set columns that components may ask for beside labels, e.g. `domain`."""
+
+    metrics: tuple[str, ...] = Field(min_length=1)
+    primary: str
+    ties: Literal["permuted"]
+    tie_seed: int
+    lone: Literal["excluded", "zero"]
+    """What a query without any positive counts as."""
+
+    selection: Literal["validation", "last", "test-peak"]
+    validations: int = Field(ge=1)
+    """Evenly spaced validation scores in a run; on equal scores the earliest wins."""
+    extra_forwards: int = Field(ge=0)
+    """Gradient-free image passes a method may use, in multiples of the budget."""
+
+    profiles: dict[ProfileName, Profile]
+
+    @model_validator(mode="after")
+    def _primary_is_reported(self) -> Protocol:
+        if self.primary not in self.metrics:
+            raise ValueError(f"primary metric {self.primary!r} is not among the metrics")
+        return self

@@ -1,0 +1,87 @@
+"""A record: what a run leaves, one JSON line."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from dmlbench.spec.model import Digest, Id, Spec
+from dmlbench.spec.protocol import ProfileName, ProtocolId, Scored
+
+RECORD_SCHEMA = 1
+
+RunKey = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+class Outcome(Spec):
+    """How the run ended. A failure is a record too, but never counts as done."""
+
+    status: Literal["ok", "failed"]
+    kind: str | None = None
+    """The exception's type, or what ended the process."""
+    message: str | None = None
+    frames: tuple[str, ...] = ()
+    """The last frames, `file:line function`, innermost last."""
+
+
+class UsedComponent(Spec):
+    """A component of the recipe as it was run."""
+
+    role: str
+    """Its name in the recipe: `sampler`, `backbone`, a term's name, …"""
+    id: str
+    """`distribution:id`"""
+    version: str
+    source: Digest
+    settings: dict[str, Any]
+    """All settings, defaults written out."""
+
+
+class Record(Spec):
+    """One run's result. Units are part of names; there is no NaN, no host and no user name in it."""
+
+    record_schema: Literal[1] = RECORD_SCHEMA
+    run_key: RunKey
+    run_id: str
+    """Tells two runs of one key apart: the start, UTC, and six random hex digits."""
+    method: str
+    base: str | None = None
+    seed: int
+    protocol: ProtocolId
+    task: Id
+    track: Id
+    profile: ProfileName
+    budget: int
+    """Images seen that the profile allows."""
+    scored: Scored
+    on_track: bool = True
+    trains: bool = True
+    numerics: str
+    """Device and arithmetic, e.g. `cpu-fp32`, `cpu-bf16`, `cuda-bf16`."""
+    outcome: Outcome
+    metrics: dict[str, float] = Field(default_factory=dict)
+    """Of the selected checkpoint."""
+    last_metrics: dict[str, float] = Field(default_factory=dict)
+    """Of the last checkpoint."""
+    metric_versions: dict[str, int] = Field(default_factory=dict)
+    queries: int = 0
+    lone_queries: int = 0
+    selected_images: int = 0
+    """Images seen at the selected checkpoint."""
+    validation: list[tuple[int, float]] = Field(default_factory=list)
+    """(images seen, primary metric on the validation classes), in order."""
+    images_seen: int = 0
+    extra_forwards: int = 0
+    dimension: int = 0
+    inference_parameters: int = 0
+    digests: dict[str, Digest] = Field(default_factory=dict)
+    """protocol, task, track, method, data"""
+    components: list[UsedComponent] = Field(default_factory=list)
+    environment: dict[str, str] = Field(default_factory=dict)
+    """dmlbench, python, torch, platform, threads, processor."""
+    seconds: dict[str, float] = Field(default_factory=dict)
+    peak_memory_mib: int = 0
+    classes: Digest | None = None
+    """Of the per-class file beside the record: what `compare` resamples."""
+    claim: Literal["self-reported", "reproduced"] = "self-reported"

@@ -1,0 +1,41 @@
+"""A task: a data set and the rule that splits its classes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from dmlbench.spec.component import Component
+from dmlbench.spec.model import PROSE, Digest, Id, Number, Spec
+
+
+class Split(Spec):
+    """Who trains, who validates, who tests; always whole classes.
+
+    `by-group`: groups (an item's `group`, e.g. a base concept) are drawn in a seeded order until each share
+    of the classes is reached. `official`: items whose `part` is `train` train or validate, the others test;
+    validation takes whole groups (e.g. alphabets) from a seeded order.
+    """
+
+    rule: Literal["by-group", "official"]
+    seed: int
+    train: Number | None = None
+    validation: Number | None = None
+    """`by-group`: shares of the classes; the rest tests."""
+    validation_groups: int | None = None
+    """`official`: how many groups of the training part validate."""
+
+
+class Task(Spec):
+    """What is learnt on and scored on."""
+
+    id: Id
+    summary: str = Field(json_schema_extra=PROSE)
+    dataset: Component
+    split: Split
+    track: Id = Field(json_schema_extra=PROSE)
+    """The track used when none is named."""
+    protocol: str = Field(default="zero-shot/v1", json_schema_extra=PROSE)
+    fingerprint: Digest | None = None
+    """sha256 over (path, source sha256, class) of every item, sorted; None for data of one's own."""
