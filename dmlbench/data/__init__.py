@@ -1,0 +1,1 @@
+"""From a data set's pictures to the arrays a run trains on: items, splits, the image store, augmentation."""

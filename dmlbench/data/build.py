@@ -1,0 +1,127 @@
+"""Writing a store: split, decode, hash, write."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dmlbench.data import store
+from dmlbench.data.items import Dataset, Item
+from dmlbench.data.pictures import UnreadablePicture, fingerprint, read_picture
+from dmlbench.data.split import SIDES, Side, seeded_order, split_items
+from dmlbench.errors import DataError
+from dmlbench.files import replacing, write_json
+from dmlbench.spec.model import digest
+from dmlbench.spec.task import Task
+from dmlbench.spec.track import ImagePipeline
+
+Progress = Callable[[int, int], None]
+"""Called with pictures done and pictures in all."""
+
+
+def manifest(items: Sequence[Item]) -> str:
+    """Digest of everything that is known about the items without opening a picture."""
+    return digest(
+        sorted([i.path, i.label, i.group, i.part, dict(i.columns), i.superclass or ""] for i in items)
+    )
+
+
+@dataclass(frozen=True)
+class Build:
+    """One store in the making; see `prepare` for what the fields mean."""
+
+    task: Task
+    images: ImagePipeline
+    dataset: Dataset
+    allow_partial: bool
+    check: bool
+    progress: Progress | None
+
+    def write(self, items: Sequence[Item], folder: Path) -> dict[str, Any]:
+        """Fill the empty `folder`; its meta data, written last, is returned. `OSError` when it cannot."""
+        sides = split_items(items, self.task.split)
+        sides["test"] = self._shuffled(sides["test"])
+        kept, left_out, found, pixels = self._write_images(folder / store.IMAGES, sides)
+        wanted = self.task.fingerprint
+        if self.check and not left_out and wanted not in (None, found):
+            raise DataError(
+                f"these are not the pictures of the task: fingerprint {found}, expected {wanted}",
+                place=f"data set {type(self.dataset).__name__}, {len(items)} items",
+                way_out="get the data or the pinned packages anew, or use a task of your own without it",
+            )
+        size = self.images.size
+        meta = {
+            "format": store.STORE_FORMAT,
+            "task": self.task.id,
+            "task_digest": digest(self.task),
+            "dataset": self.task.dataset.component,
+            "versions": self.dataset.versions(),
+            "shape": [sum(map(len, kept.values())), size, size, self.images.channels],
+            "counts": _write_sides(folder, kept),
+            "fingerprint": found,
+            "pixels": pixels,
+            "left_out": left_out,
+        }
+        write_json(folder / store.META, meta)
+        return meta
+
+    def _shuffled(self, items: list[Item]) -> list[Item]:
+        """Test items in an order in which neighbours are not of one class."""
+        by_name = {f"test-order/{item.path}": item for item in items}
+        return [by_name[name] for name in seeded_order(by_name, self.task.split.seed)]
+
+    def _write_images(
+        self, path: Path, sides: dict[Side, list[Item]]
+    ) -> tuple[dict[Side, list[Item]], list[str], str, str]:
+        """What was kept, what was left out, the fingerprint of the sources, the hash of the pixels."""
+        kept: dict[Side, list[Item]] = {side: [] for side in SIDES}
+        left_out: list[str] = []
+        sources: list[tuple[Item, str]] = []
+        pixels = hashlib.sha256()
+        order = [(side, item) for side in SIDES for item in sides[side]]
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            for done, (side, item) in enumerate(order, start=1):
+                try:
+                    source, row = read_picture(self.dataset, item, self.images.size, self.images.channels)
+                except UnreadablePicture:
+                    if not self.allow_partial:
+                        raise
+                    left_out.append(item.path)
+                else:
+                    file.write(row)
+                    pixels.update(row)
+                    kept[side].append(item)
+                    sources.append((item, source))
+                if self.progress is not None:
+                    self.progress(done, len(order))
+        return kept, left_out, fingerprint(sources), "sha256:" + pixels.hexdigest()
+
+
+def _write_sides(folder: Path, kept: dict[Side, list[Item]]) -> dict[str, dict[str, int]]:
+    """The label files; how many items and classes each side has."""
+    start = 0
+    counts: dict[str, dict[str, int]] = {}
+    for side in SIDES:
+        facts = _facts(kept[side])
+        rows = list(range(start, start := start + len(kept[side])))
+        if side == "test":
+            write_json(folder / store.TEST_ORDER, {"rows": rows})
+            write_json(folder / store.TEST_LABELS, {**facts, "paths": [item.path for item in kept[side]]})
+        else:
+            name = store.TRAIN if side == "train" else store.VALIDATION
+            write_json(folder / name, {"rows": rows, **facts})
+        counts[side] = {"items": len(rows), "classes": len(facts["classes"])}
+    return counts
+
+
+def _facts(items: list[Item]) -> dict[str, Any]:
+    """Labels numbered in the order of the classes' names, and the columns, aligned with `items`."""
+    classes = sorted({item.label for item in items})
+    number = {name: label for label, name in enumerate(classes)}
+    columns = {name: [item.columns[name] for item in items] for name in (items[0].columns if items else ())}
+    if any(item.superclass is not None for item in items):
+        columns["superclass"] = [item.superclass or "" for item in items]
+    return {"labels": [number[item.label] for item in items], "classes": classes, "columns": columns}

@@ -1,0 +1,67 @@
+"""What a data set plugin hands over: items, their source bytes, their pictures. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One picture of a data set and what is known about it."""
+
+    path: str
+    """Names the source picture: unique in the data set, relative, parts separated by `/`."""
+    label: str
+    """Name of its class."""
+    group: str
+    """What must stay on one side of a split with it, e.g. a base concept or an alphabet."""
+    part: Literal["", "train", "test"] = ""
+    """The side that the data set's authors put it on, if they did."""
+    columns: Mapping[str, str | int] = field(default_factory=dict)
+    """More facts about the picture, e.g. `{"domain": "sketch"}`; equal names for all items of a data set."""
+    superclass: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file that a data set's authors publish, and what tells it from another."""
+
+    url: str
+    filename: str
+    """Where it goes, relative to the data set's root."""
+    sha256: str | None = None
+    md5: str | None = None
+    """For files whose authors publish no better sum."""
+    size: int | None = None
+    """Bytes, when known."""
+
+
+class Dataset(Protocol):
+    """A data set plugin. Its constructor takes the settings, all keyword-only.
+
+    `items` is called first, once; `source` and `picture` then read what it found. What Pillow, `zipfile`
+    or the file system raise while they do becomes a `DataError` that names the item, so that a plugin needs
+    no code for corrupt pictures.
+    """
+
+    needs_root: ClassVar[bool]
+    """Whether there are files to point at; False when pictures are drawn from installed packages."""
+    downloads: ClassVar[tuple[Download, ...]]
+
+    def versions(self) -> dict[str, str]:
+        """The packages that the drawing depends on, with versions; empty for pictures in files."""
+
+    def items(self, root: Path | None) -> Sequence[Item]:
+        """All items in an order that depends on names only. `DataError` when files are missing."""
+
+    def source(self, item: Item) -> bytes:
+        """The bytes that the picture comes from, as its authors published them, for the fingerprint."""
+
+    def picture(self, item: Item, size: int) -> Image:
+        """The picture on white, `size` x `size` pixels, mode RGB or L."""

@@ -1,0 +1,62 @@
+"""Reading a data set's pictures into rows of bytes, and taking their fingerprint on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zlib
+from collections.abc import Iterable
+from zipfile import BadZipFile
+
+from PIL import Image, UnidentifiedImageError
+
+from dmlbench.data.items import Dataset, Item
+from dmlbench.errors import ContractError, DataError
+
+#: What reading a damaged picture can raise: the disk, the archive, Pillow and its decoders, the plugin.
+UNREADABLE = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    struct.error,
+    zlib.error,
+    BadZipFile,
+    Image.DecompressionBombError,
+    DataError,
+)
+
+
+class UnreadablePicture(DataError):
+    """A picture that is there in name only."""
+
+
+def read_picture(dataset: Dataset, item: Item, size: int, channels: int) -> tuple[str, bytes]:
+    """The sha256 (hex) of the item's source and its pixels, height x width x channel.
+
+    Raises `UnreadablePicture` for damaged pictures, `ContractError` when the plugin returns another size.
+    """
+    try:
+        source = hashlib.sha256(dataset.source(item)).hexdigest()
+        picture = dataset.picture(item, size)
+    except UNREADABLE as error:
+        problem = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise UnreadablePicture(
+            f"{item.path} cannot be read: {problem or type(error).__name__}",
+            place=f"data set {type(dataset).__name__}",
+            way_out="replace the file and issue the command again, or leave it out with --allow-partial",
+        ) from error
+    if picture.size != (size, size) or picture.mode not in ("L", "RGB"):
+        raise ContractError(
+            f"`picture` returned {picture.width} x {picture.height} pixels of mode {picture.mode}; "
+            f"asked for {size} x {size}, mode L or RGB",
+            place=f"{type(dataset).__name__}, {item.path}",
+        )
+    return source, picture.convert("L" if channels == 1 else "RGB").tobytes()
+
+
+def fingerprint(sources: Iterable[tuple[Item, str]]) -> str:
+    """`sha256:…` over (path, sha256 of the source, label) of every item; their order does not matter."""
+    lines = sorted(json.dumps([item.path, source, item.label]) for item, source in sources)
+    return "sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest()

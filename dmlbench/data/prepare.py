@@ -1,0 +1,116 @@
+"""A task's store: found, or made by one process while the others wait."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from dmlbench.data.build import Build, Progress, manifest
+from dmlbench.data.items import Dataset, Item
+from dmlbench.data.store import META, Prepared
+from dmlbench.errors import ContractError, DataError
+from dmlbench.spec.model import digest
+from dmlbench.spec.task import Task
+from dmlbench.spec.track import ImagePipeline
+
+
+def prepare(
+    task: Task,
+    images: ImagePipeline,
+    dataset: Dataset,
+    root: Path | None,
+    home: Path,
+    *,
+    allow_partial: bool = False,
+    check: bool = True,
+    progress: Progress | None = None,
+) -> Prepared:
+    """The store of `task` under `home`, made from the data set at `root` unless it is there already.
+
+    The folder is `home/TASK/KEY`; the key digests task, size, channels and the versions of what draws the
+    pictures, and where the task has no fingerprint, or another one is let pass, also the list of items. So a
+    store never changes once it is there, and it appears complete or not at all. A lock lets one process build
+    while others wait and then reuse. `progress(done, total)` is called after each picture.
+
+    `allow_partial` leaves unreadable pictures out and lists them in a store of its own, unless a complete one
+    is there; `check=False` accepts pictures whose fingerprint is not the task's. `root` may be None for data
+    that has no files, or that is prepared already and has a fingerprint.
+
+    Raises `DataError` for missing, unreadable or other data than the task names, and when writing fails.
+    """
+    key = {
+        "task": digest(task),
+        "size": images.size,
+        "channels": images.channels,
+        "versions": dataset.versions(),
+    }
+    place = home / task.id
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with FileLock(place / ".lock"):
+            official = _folder(place, key)
+            if (official / META).is_file():
+                return Prepared.open(official)
+            items = _items(dataset, root)
+            key["items"] = manifest(items)
+            loose, partial = _folder(place, key), _folder(place, key | {"partial": True})
+            reusable = [loose] * (task.fingerprint is None or not check) + [partial] * allow_partial
+            for folder in reusable:
+                if (folder / META).is_file():
+                    return Prepared.open(folder)
+            with _building(place) as building:
+                meta = Build(task, images, dataset, allow_partial, check, progress).write(items, building)
+                as_named = meta["fingerprint"] == task.fingerprint
+                folder = partial if meta["left_out"] else official if as_named else loose
+                shutil.rmtree(folder, ignore_errors=True)  # a store that lost its meta data
+                building.rename(folder)
+            return Prepared.open(folder)
+    except OSError as error:
+        raise DataError(
+            f"cannot write the prepared data: {error.strerror}",
+            place=error.filename or place,
+            way_out="make room there and issue the command again",
+        ) from error
+
+
+def _folder(place: Path, key: dict[str, Any]) -> Path:
+    return place / digest(key).removeprefix("sha256:")[:12]
+
+
+@contextlib.contextmanager
+def _building(place: Path) -> Iterator[Path]:
+    """An empty folder that is gone afterwards unless it was given another name."""
+    folder = place / ".building"
+    shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+    try:
+        folder.mkdir()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _items(dataset: Dataset, root: Path | None) -> Sequence[Item]:
+    try:
+        items = dataset.items(root)
+    except OSError as error:
+        raise DataError(
+            f"cannot read the data set: {error.strerror}", place=error.filename or root
+        ) from error
+    if not items:
+        raise DataError("the data set has no items", place=root or type(dataset).__name__)
+    seen: set[str] = set()
+    for item in items:
+        if item.path in seen:
+            raise DataError(f"two items are called {item.path}", place=root or type(dataset).__name__)
+        if item.columns.keys() != items[0].columns.keys():
+            raise ContractError(
+                f"{item.path} has columns {sorted(item.columns)}, the first item {sorted(items[0].columns)}",
+                place=f"{type(dataset).__name__}.items",
+            )
+        seen.add(item.path)
+    return items

@@ -1,0 +1,98 @@
+"""Who trains, who validates, who tests: whole classes, whole groups, the same on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Literal
+
+from dmlbench.data.items import Item
+from dmlbench.errors import DataError, SpecError
+from dmlbench.spec.task import Split
+
+Side = Literal["train", "validation", "test"]
+SIDES: tuple[Side, ...] = ("train", "validation", "test")
+
+
+def split_items(items: Sequence[Item], split: Split) -> dict[Side, list[Item]]:
+    """Each item on exactly one side, sorted by path; the order of `items` does not matter.
+
+    Raises `SpecError` when the split lacks what its rule needs, `DataError` when a class has two groups or
+    two official parts, or when a side would be empty.
+    """
+    groups = _classes_by_group(items)
+    side_of = _by_group(groups, split) if split.rule == "by-group" else _official(items, groups, split)
+    sides: dict[Side, list[Item]] = {side: [] for side in SIDES}
+    for item in sorted(items, key=lambda item: item.path):
+        sides[side_of[item.group]].append(item)
+    for side in SIDES:
+        if not sides[side] and _wanted(split, side):
+            raise DataError(
+                f"the split leaves no class to {side}",
+                place=f"{len(groups)} groups of classes, rule {split.rule!r}",
+                way_out="use more or smaller groups, or other shares",
+            )
+    return sides
+
+
+def seeded_order(names: Iterable[str], seed: int) -> list[str]:
+    """`names` shuffled by their digests: no library's random generator, so no library's update moves it."""
+    return sorted(names, key=lambda name: (hashlib.sha256(f"{seed}/{name}".encode()).digest(), name))
+
+
+def _by_group(groups: dict[str, set[str]], split: Split) -> dict[str, Side]:
+    """Sides filled in turn until the classes so far reach the summed shares: right within one group."""
+    if split.train is None or split.validation is None:
+        raise SpecError(
+            "the rule 'by-group' needs `train` and `validation`, shares of the classes", place="split"
+        )
+    total = sum(map(len, groups.values()))
+    ends: tuple[tuple[Side, Decimal], ...] = (
+        ("train", split.train * total),
+        ("validation", (split.train + split.validation) * total),
+    )
+    sides: dict[str, Side] = {}
+    classes = 0
+    for group in seeded_order(groups, split.seed):
+        sides[group] = next((side for side, end in ends if classes < end), "test")
+        classes += len(groups[group])
+    return sides
+
+
+def _official(items: Sequence[Item], groups: dict[str, set[str]], split: Split) -> dict[str, Side]:
+    if split.validation_groups is None:
+        raise SpecError("the rule 'official' needs `validation_groups`, a number of groups", place="split")
+    parts: dict[str, str] = {}
+    for item in items:
+        if item.part not in ("train", "test"):
+            raise DataError(
+                f"{item.path} has no official side",
+                way_out="use the rule 'by-group' for data without official sides",
+            )
+        if parts.setdefault(item.group, item.part) != item.part:
+            raise DataError(f"group {item.group!r} is on both official sides", place=item.path)
+    train = [group for group in seeded_order(groups, split.seed) if parts[group] == "train"]
+    validates = set(train[: split.validation_groups])
+    trains = set(train) - validates
+    return {g: "validation" if g in validates else "train" if g in trains else "test" for g in groups}
+
+
+def _classes_by_group(items: Sequence[Item]) -> dict[str, set[str]]:
+    group_of: dict[str, str] = {}
+    groups: dict[str, set[str]] = {}
+    for item in items:
+        if group_of.setdefault(item.label, item.group) != item.group:
+            raise DataError(
+                f"class {item.label!r} is in two groups, {group_of[item.label]!r} and {item.group!r}",
+                place=item.path,
+            )
+        groups.setdefault(item.group, set()).add(item.label)
+    return groups
+
+
+def _wanted(split: Split, side: Side) -> bool:
+    """Whether the rule asks for something on this side."""
+    if side != "validation":
+        return True
+    return bool(split.validation_groups if split.rule == "official" else split.validation != Decimal(0))

@@ -1,0 +1,140 @@
+"""A prepared data set on disk: every picture decoded once, labels apart, test labels further apart.
+
+A store is one folder:
+
+    images.u8          raw uint8, item x height x width x channel; rows of train, validation, test in turn
+    train.json         rows, labels 0..C-1, names of the classes, columns
+    val.json           the same for the validation classes
+    test-order.json    rows of the test items, shuffled: nothing but numbers
+    test-labels.json   labels, classes, paths and columns in that order: for the scorer alone
+    meta.json          shape, digests, counts; written last
+
+Everything but `test-labels.json` may be handed to code that must not know the test classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from dmlbench.errors import DataError
+from dmlbench.files import read_json
+
+STORE_FORMAT = 1
+IMAGES, META = "images.u8", "meta.json"
+TRAIN, VALIDATION = "train.json", "val.json"
+TEST_ORDER, TEST_LABELS = "test-order.json", "test-labels.json"
+_PREPARE = "dmlbench data prepare TASK"
+_AGAIN = f"delete the folder, then {_PREPARE}"
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Items of one side whose labels may be known. Row-aligned throughout."""
+
+    rows: Int[Tensor, " item"]
+    """Where each item's picture is in `Prepared.images`."""
+    labels: Int[Tensor, " item"]
+    """0..C-1, numbered within the side."""
+    classes: tuple[str, ...]
+    columns: dict[str, list[str | int]]
+
+
+@dataclass(frozen=True, eq=False)
+class TestLabels:
+    """What the test items are, in the order of `Prepared.test_rows`."""
+
+    labels: Int[Tensor, " item"]
+    classes: tuple[str, ...]
+    paths: tuple[str, ...]
+    columns: dict[str, list[str | int]]
+
+    __test__ = False  # a name that pytest would collect
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A complete store, opened for reading. Files are read when they are first asked for."""
+
+    folder: Path
+    meta: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> Prepared:
+        """The store in `folder`. `DataError` when it is absent, unfinished or of a later format."""
+        if not (folder / META).is_file():
+            raise DataError("no prepared data here", place=folder, way_out=_PREPARE)
+        meta = read_json(folder / META)
+        if meta["format"] != STORE_FORMAT:
+            raise DataError(
+                f"the store has format {meta['format']}, this dmlbench reads {STORE_FORMAT}",
+                place=folder,
+                way_out=_AGAIN,
+            )
+        return cls(folder, meta)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the source pictures and their classes, `sha256:…`."""
+        return str(self.meta["fingerprint"])
+
+    @property
+    def left_out(self) -> list[str]:
+        """Paths of unreadable pictures that the store was allowed to do without."""
+        return list(self.meta["left_out"])
+
+    @cached_property
+    def images(self) -> UInt8[Tensor, "item height width channel"]:
+        """All pictures, mapped from disk; indexing with rows reads what it needs.
+
+        Mapped copy-on-write: PyTorch wants writable memory, and what is written there never reaches the file.
+        """
+        path, shape = self.folder / IMAGES, tuple(self.meta["shape"])
+        if not path.is_file() or path.stat().st_size != int(np.prod(shape)):
+            raise DataError(
+                f"{IMAGES} is not {' x '.join(map(str, shape))} bytes", place=self.folder, way_out=_AGAIN
+            )
+        return torch.from_numpy(np.memmap(path, np.uint8, mode="c", shape=shape))
+
+    @cached_property
+    def train(self) -> Part:
+        return self._part(TRAIN)
+
+    @cached_property
+    def validation(self) -> Part:
+        return self._part(VALIDATION)
+
+    @cached_property
+    def test_rows(self) -> Int[Tensor, " item"]:
+        """The test items' rows in an order that tells nothing."""
+        return torch.tensor(read_json(self.folder / TEST_ORDER)["rows"], dtype=torch.int64)
+
+    def test_labels(self) -> TestLabels:
+        """For the scorer. `DataError` where the labels were withheld."""
+        if not (self.folder / TEST_LABELS).is_file():
+            raise DataError(
+                f"{TEST_LABELS} is not here", place=self.folder, way_out="score where the data was prepared"
+            )
+        found = read_json(self.folder / TEST_LABELS)
+        labels = torch.tensor(found["labels"], dtype=torch.int64)
+        return TestLabels(labels, tuple(found["classes"]), tuple(found["paths"]), found["columns"])
+
+    def verify(self) -> None:
+        """Hash the pictures again; `DataError` when a byte has changed since they were prepared."""
+        with (self.folder / IMAGES).open("rb") as file:
+            pixels = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+        if pixels != self.meta["pixels"]:
+            raise DataError(f"{IMAGES} has changed since it was prepared", place=self.folder, way_out=_AGAIN)
+
+    def _part(self, name: str) -> Part:
+        found = read_json(self.folder / name)
+        rows, labels = (torch.tensor(found[key], dtype=torch.int64) for key in ("rows", "labels"))
+        return Part(rows, labels, tuple(found["classes"]), found["columns"])

@@ -1,0 +1,1 @@
+"""Finding plugins: hooks, descriptors, the loader and its reports. No torch here."""

@@ -1,0 +1,133 @@
+"""Looking components up by name."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from dmlbench.errors import ContractError, MissingPackageError, UsageError, nearest
+from dmlbench.registry.descriptors import LossPlugin
+from dmlbench.registry.loader import discover
+from dmlbench.registry.report import Entry, PluginReport
+
+LOCAL = "local"
+LOCAL_FILE = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)")
+
+
+class Registry:
+    """Every component on offer, by kind and id; `reports` says what became of each plugin."""
+
+    def __init__(self, reports: list[PluginReport], entries: list[Entry]) -> None:
+        self.reports = reports
+        self.entries = entries
+
+    def of_kind(self, kind: str) -> list[Entry]:
+        """The entries of one kind, sorted by id."""
+        found = [entry for entry in self.entries if entry.plugin.kind == kind]
+        return sorted(found, key=lambda entry: (entry.plugin.id, entry.distribution))
+
+    def find(self, kind: str, name: str, *, place: object | None = None) -> Entry:
+        """The entry called `name`: `distribution:id`, a unique `id`, or `path/file.py:attribute`.
+
+        Raises `UsageError` for a name that is unknown, ambiguous or not ok, with the nearest one.
+        """
+        if local := LOCAL_FILE.fullmatch(name):
+            return _local(kind, Path(local["path"]), local["name"])
+        offered = self.of_kind(kind)
+        found = [entry for entry in offered if name in (entry.plugin.id, entry.full_id)]
+        if not found:
+            raise UsageError(
+                f"no {kind} named {name!r}",
+                place=place,
+                near=nearest(name, {e.plugin.id for e in offered} | {e.full_id for e in offered}),
+                way_out=f"dmlbench list {kind}",
+            )
+        if len({entry.distribution for entry in found}) > 1:
+            raise UsageError(
+                f"{kind} {name!r} is offered by several distributions",
+                place=place,
+                way_out=" or ".join(entry.full_id for entry in found),
+            )
+        entry = found[0]
+        if entry.status != "ok":
+            raise UsageError(f"{kind} {entry.full_id!r} is {entry.status}: {entry.detail}", place=place)
+        return entry
+
+
+@functools.cache
+def registry() -> Registry:
+    """The process's registry; plugins are discovered on the first call."""
+    return Registry(*discover())
+
+
+def load_target(entry: Entry) -> Any:
+    """Import what a descriptor points at.
+
+    Raises `MissingPackageError` naming the extra when an optional package is not installed, and
+    `ContractError` when the module or the attribute is not there.
+    """
+    module_name, _, attribute = entry.plugin.target.partition(":")
+    try:
+        module = _import_file(entry.path) if entry.path else importlib.import_module(module_name)
+    except ImportError as error:
+        raise _import_error(entry, error) from error
+    if not hasattr(module, attribute):
+        raise ContractError(
+            f"{entry.plugin.kind} {entry.full_id!r}: {module_name} has no {attribute!r}",
+            place=module.__file__,
+            near=nearest(attribute, dir(module)),
+        )
+    return getattr(module, attribute)
+
+
+def source_digest(entry: Entry) -> str:
+    """`sha256:…` over the bytes of the file that defines the component."""
+    path = Path(inspect.getfile(inspect.unwrap(load_target(entry))))
+    return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _import_error(entry: Entry, error: ImportError) -> Exception:
+    what = f"{entry.plugin.kind} {entry.full_id!r} cannot be imported: {error}"
+    if entry.plugin.extra:
+        return MissingPackageError(what, way_out=f'pip install "{entry.distribution}[{entry.plugin.extra}]"')
+    return ContractError(what, place=entry.plugin.target)
+
+
+def _local(kind: str, path: Path, attribute: str) -> Entry:
+    if kind != LossPlugin.kind:
+        raise UsageError(f"a {kind} cannot be given as a file", way_out=f"dmlbench list {kind}")
+    if not path.is_file():
+        raise UsageError(f"no file {path}", way_out="./my_loss.py:my_loss names a function in a file")
+    plugin = LossPlugin(id=kebab(attribute), target=f"{path.stem}:{attribute}")
+    return Entry(plugin, LOCAL, "0", path=path.resolve())
+
+
+def _import_file(path: Path) -> ModuleType:
+    # A name made from the whole path, so that two files may share a stem.
+    name = "dmlbench_local_" + hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ContractError("not a Python file", place=path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise ContractError(f"the file raises {type(error).__name__}: {error}", place=path) from error
+    return module
+
+
+def kebab(name: str) -> str:
+    """`MyLoss` and `my_loss` as the id `my-loss`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).replace("_", "-").strip("-").lower()

@@ -1,0 +1,65 @@
+"""From a run's spec and a prepared data set to the objects that train."""
+
+from __future__ import annotations
+
+import torch
+
+from dmlbench.data.store import Part, Prepared
+from dmlbench.registry.registry import source_digest
+from dmlbench.spec.run import RunSpec
+from dmlbench.train.images import TrainingImages
+from dmlbench.train.loop import Trainer
+from dmlbench.train.numerics import Numerics
+from dmlbench.train.recipe import Recipe
+
+
+def shown_columns(spec: RunSpec, part: Part) -> dict[str, torch.Tensor]:
+    """The data set's columns that the protocol lets components see, as integers."""
+    return {name: torch.as_tensor(part.columns[name], dtype=torch.int64) for name in spec.protocol.columns}
+
+
+def build_recipe(spec: RunSpec, train: Part) -> Recipe:
+    """The method's components for this training set."""
+    images, batch = len(train.rows), spec.track.batch_size
+    facts = {
+        "num_classes": len(train.classes),
+        "num_samples": images,
+        "class_counts": torch.bincount(train.labels, minlength=len(train.classes)),
+        "steps": spec.budget // batch,
+        "epoch_steps": max(1, images // batch),
+        "batch_size": batch,
+    }
+    columns = set(spec.protocol.columns)
+    return Recipe(spec.method, spec.track, facts, columns, Numerics(spec.numerics), spec.seed)
+
+
+def build_trainer(spec: RunSpec, recipe: Recipe, data: Prepared) -> Trainer:
+    """The training run of `spec` at its start."""
+    train = data.train
+    images = TrainingImages(
+        data.images, train.rows, train.labels, shown_columns(spec, train), spec.track.images, recipe.device
+    )
+    return Trainer(
+        recipe,
+        images,
+        spec.track,
+        seed=spec.seed,
+        budget=spec.budget,
+        extra_forwards=spec.protocol.extra_forwards,
+    )
+
+
+def used_components(recipe: Recipe) -> list[dict[str, object]]:
+    """What a record says of each component."""
+    return [
+        {
+            "role": name,
+            "id": built.entry.full_id,
+            "version": built.entry.version,
+            "source": source_digest(built.entry),
+            "settings": {
+                key: list(value) if isinstance(value, tuple) else value for key, value in built.settings.items()
+            },
+        }
+        for name, built in recipe.built.items()
+    ]

@@ -1,0 +1,60 @@
+"""The files of one run, `runs/<run_key>/`. Each stage reads some and writes others, each atomically."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """`scored` is `validation` or `test`, `which` is `selected` or `last`."""
+
+    root: Path
+
+    @property
+    def spec(self) -> Path:
+        return self.root / "spec.json"
+
+    @property
+    def components(self) -> Path:
+        """The recipe as built: all settings, defaults written out."""
+        return self.root / "components.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where an interrupted training continues."""
+        return self.root / "checkpoint.pt"
+
+    @property
+    def log(self) -> Path:
+        """Losses and validation scores as training went."""
+        return self.root / "log.json"
+
+    @property
+    def trained(self) -> Path:
+        """Marks that training is complete, and what it took."""
+        return self.root / "trained.json"
+
+    def weights(self, which: str) -> Path:
+        return self.root / f"{which}.safetensors"
+
+    def embeddings(self, scored: str, which: str) -> Path:
+        return self.root / f"embeddings.{scored}.{which}.safetensors"
+
+    def embedded(self, scored: str) -> Path:
+        """Marks that embedding is complete, and what it took."""
+        return self.root / f"embedded.{scored}.json"
+
+    def scores(self, scored: str) -> Path:
+        return self.root / f"scores.{scored}.json"
+
+    def classes(self, scored: str) -> Path:
+        return self.root / f"classes.{scored}.json.gz"
+
+    def record(self, scored: str) -> Path:
+        return self.root / f"record.{scored}.json"
+
+    def failure(self, stage: str) -> Path:
+        """What a stage that failed says of it."""
+        return self.root / f"failure.{stage}.json"

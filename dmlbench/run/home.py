@@ -1,0 +1,57 @@
+"""Where prepared data lies, and getting it there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+
+from dmlbench.data.items import Dataset
+from dmlbench.data.prepare import prepare
+from dmlbench.data.store import Prepared
+from dmlbench.errors import DataError
+from dmlbench.registry.registry import load_target, registry
+from dmlbench.spec.task import Task
+from dmlbench.spec.track import ImagePipeline
+from dmlbench.train.settings import resolve_settings
+
+
+def data_home() -> Path:
+    """`$DMLBENCH_HOME`, or the user's cache folder."""
+    return Path(os.environ.get("DMLBENCH_HOME") or platformdirs.user_cache_dir("dmlbench")) / "data"
+
+
+def dataset_of(task: Task) -> Dataset:
+    """The task's data set plugin, with its settings."""
+    entry = registry().find("dataset", task.dataset.component, place=f"task {task.id}")
+    target = load_target(entry)
+    return target(**resolve_settings(target, task.dataset.settings, task.id))
+
+
+def ready(
+    task: Task,
+    images: ImagePipeline,
+    *,
+    root: Path | None = None,
+    check: bool = True,
+    allow_partial: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Prepared:
+    """The prepared data of `task`: as it is there, made from installed packages, or made from `root`.
+
+    Raises `DataError` when the data set has to be fetched first, and when it is not what the task names.
+    """
+    if root is not None and not root.is_dir():
+        raise DataError("no such folder", place=root, way_out=f"dmlbench data prepare {task.id} --from FOLDER")
+    return prepare(
+        task,
+        images,
+        dataset_of(task),
+        root,
+        data_home(),
+        allow_partial=allow_partial,
+        check=check,
+        progress=progress,
+    )

@@ -1,0 +1,202 @@
+"""The local engine: runs side by side on this machine, each stage a process."""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock, Timeout
+
+from dmlbench.errors import RunError
+from dmlbench.files import read_json, write_text
+from dmlbench.results.line import decode
+from dmlbench.run.directory import RunDirectory
+from dmlbench.run.planner import Planned
+from dmlbench.run.recording import failed_record, new_run_id, write_record
+from dmlbench.run.stage import STAGES, Stage
+from dmlbench.spec.record import Record
+
+_POLL = 0.5
+"""Seconds between looks at runs that another process holds."""
+
+
+class Observer(Protocol):
+    """Who is told how runs go; see `dmlbench.run.display`."""
+
+    def started(self, planned: Planned) -> None: ...
+
+    def progress(self, planned: Planned, stage: str, message: dict[str, object]) -> None: ...
+
+    def finished(self, planned: Planned, record: Record, *, cached: bool) -> None: ...
+
+
+@dataclass
+class _Active:
+    """A run under way."""
+
+    planned: Planned
+    directory: RunDirectory
+    lock: FileLock
+    run_id: str = field(default_factory=new_run_id)
+    stage: Stage | None = None
+
+
+def run_all(
+    runs: Sequence[Planned],
+    folder: Path,
+    out: Path,
+    *,
+    jobs: int,
+    threads: int,
+    observer: Observer,
+    committed: Callable[[str, str], Record | None],
+    fresh: bool = False,
+) -> list[Record]:
+    """Make every run that is not done yet, `jobs` at a time; their records in the order of `runs`.
+
+    `folder` is the prepared data. `committed(run_key, scored)` finds a record that counts as done. A run
+    that fails leaves a failed record and stops none of the others. An interrupted call can be issued again:
+    finished stages are kept, training continues from its checkpoint.
+    """
+    engine = _Engine(folder, out, threads, observer, committed)
+    if fresh:
+        for planned in runs:
+            engine.set_aside(planned)
+    waiting, active = deque(runs), []
+    try:
+        while waiting or active:
+            while waiting and len(active) < jobs:
+                candidate = engine.begin(waiting)
+                if candidate is None:
+                    break
+                active.append(candidate)
+            active = [run for run in active if engine.advance(run)]
+            engine.listen(active)
+    finally:
+        for run in active:
+            if run.stage is not None:
+                run.stage.stop()
+            run.lock.release()
+    return [engine.records[(planned.spec.key, planned.scored)] for planned in runs]
+
+
+class _Engine:
+    def __init__(
+        self,
+        folder: Path,
+        out: Path,
+        threads: int,
+        observer: Observer,
+        committed: Callable[[str, str], Record | None],
+    ) -> None:
+        self._folder = folder
+        self._out = out
+        self._threads = threads
+        self._observer = observer
+        self._committed = committed
+        self.records: dict[tuple[str, str], Record] = {}
+
+    def set_aside(self, planned: Planned) -> None:
+        """Move an earlier run of the same key to `.old/`; nothing is deleted."""
+        root = self._out / planned.spec.key
+        if root.exists():
+            aside = self._out / ".old" / f"{planned.spec.key}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            root.rename(aside)
+
+    def begin(self, waiting: deque[Planned]) -> _Active | None:
+        """The next run that is neither done nor held by another process; None when there is none now."""
+        for _ in range(len(waiting)):
+            planned = waiting.popleft()
+            directory = RunDirectory(self._out / planned.spec.key)
+            key = (planned.spec.key, planned.scored)
+            done = self.records.get(key) or _stored(directory, planned) or self._committed(*key)
+            if done is not None:
+                self._finish(planned, done, cached=True)
+                continue
+            directory.root.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(directory.root / ".lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:  # somebody else is at it: their record will be ours
+                waiting.append(planned)
+                continue
+            if not directory.spec.exists():
+                write_text(directory.spec, planned.spec.to_json())
+            self._observer.started(planned)
+            return _Active(planned, directory, lock)
+        return None
+
+    def advance(self, run: _Active) -> bool:
+        """Take note of a stage that ended and start the next; False when the run is over."""
+        if run.stage is not None:
+            self._hear(run)
+            if run.stage.process.is_alive():
+                return True
+            name, code = run.stage.name, run.stage.process.exitcode
+            run.stage.process.join()
+            run.stage = None
+            if code != 0:
+                self._end(run, self._failed(run, name, code))
+                return False
+        name = self._next_stage(run)
+        if name is None:
+            self._end(run, write_record(run.planned, run.directory, run.run_id, threads=self._threads))
+            return False
+        run.stage = Stage(name, run.directory, self._folder, run.planned.scored, self._threads)
+        return True
+
+    def listen(self, active: Iterable[_Active]) -> None:
+        """Sleep until a stage says something or ends."""
+        sources = [s for run in active if run.stage for s in (run.stage.messages, run.stage.process.sentinel)]
+        wait(sources, timeout=_POLL)
+        for run in active:
+            self._hear(run)
+
+    def _hear(self, run: _Active) -> None:
+        stage = run.stage
+        try:
+            while stage is not None and stage.messages.poll():
+                self._observer.progress(run.planned, stage.name, stage.messages.recv())
+        except EOFError:  # the stage closed its end: it is about to exit
+            return
+
+    def _next_stage(self, run: _Active) -> str | None:
+        """The first stage whose mark is missing."""
+        scored = run.planned.scored
+        marks = (run.directory.trained, run.directory.embedded(scored), run.directory.scores(scored))
+        return next((stage for stage, mark in zip(STAGES, marks, strict=True) if not mark.exists()), None)
+
+    def _failed(self, run: _Active, stage: str, code: int | None) -> Record:
+        path = run.directory.failure(stage)
+        if path.exists():
+            failure = read_json(path)
+        else:
+            how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit status {code}"
+            failure = {"kind": "ProcessEnded", "message": f"the stage {stage!r} ended with {how}"}
+        return failed_record(run.planned, run.run_id, failure, threads=self._threads)
+
+    def _end(self, run: _Active, record: Record) -> None:
+        run.lock.release()
+        self._finish(run.planned, record, cached=False)
+
+    def _finish(self, planned: Planned, record: Record, *, cached: bool) -> None:
+        self.records[(planned.spec.key, planned.scored)] = record
+        self._observer.finished(planned, record, cached=cached)
+
+
+def _stored(directory: RunDirectory, planned: Planned) -> Record | None:
+    """The record that an earlier call left here, if it is of this very run."""
+    path = directory.record(planned.scored)
+    if not path.exists():
+        return None
+    record = decode(path.read_bytes(), place=path)
+    if record.run_key != planned.spec.key:
+        raise RunError("the record here is of another run", place=path, way_out="--fresh moves it aside")
+    return record if record.outcome.status == "ok" else None

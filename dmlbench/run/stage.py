@@ -1,0 +1,111 @@
+"""A stage as a process of its own: started from a clean fork server, watched, its failure told as a value.
+
+The fork server has imported torch and this package, but no plugin, so a stage starts in milliseconds and
+the scorer stays free of plugin code.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from dmlbench.files import write_json
+from dmlbench.run.directory import RunDirectory
+from dmlbench.spec.protocol import Scored
+
+STAGES = ("train", "embed", "score")
+_FRAMES = 6
+
+
+class Stage:
+    """One running stage; `messages` is where its progress arrives."""
+
+    def __init__(self, name: str, directory: RunDirectory, folder: Path, scored: Scored, threads: int) -> None:
+        self.name = name
+        context = _context()
+        self.messages, child = context.Pipe(duplex=False)
+        arguments = (name, str(directory.root), str(folder), scored, threads, child)
+        self.process = context.Process(target=_run_stage, args=arguments, name=f"dmlbench-{name}")
+        self.process.start()
+        child.close()
+
+    def stop(self) -> None:
+        """End the process; what it wrote is whole, and the same command continues from there."""
+        self.process.terminate()
+        self.process.join()
+
+
+def _context() -> multiprocessing.context.ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["dmlbench.run.preload"])
+    return context
+
+
+def _run_stage(
+    name: str, root: str, folder: str, scored: Scored, threads: int, messages: Connection
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    os.dup2(2, 1)  # what a plugin prints is talk, not data
+    import torch
+
+    torch.set_num_threads(threads)
+    directory = RunDirectory(Path(root))
+    try:
+        _work(name, directory, Path(folder), scored, messages)
+    except Exception as error:
+        write_json(directory.failure(name), _failure(error))
+        if os.environ.get("DMLBENCH_TRACEBACK"):
+            traceback.print_exc()
+        sys.exit(1)
+
+
+def _work(name: str, directory: RunDirectory, folder: Path, scored: Scored, messages: Connection) -> None:
+    directory.failure(name).unlink(missing_ok=True)
+    if name == "train":
+        from dmlbench.run.training import train
+
+        train(directory, folder, messages.send)
+    elif name == "embed":
+        from dmlbench.run.embedding import embed
+
+        embed(directory, folder, scored, messages.send)
+    else:
+        from dmlbench.run.scoring import score_run
+
+        score_run(directory, folder, scored, messages.send)
+
+
+def _die_with_parent() -> None:
+    """An orphan would go on writing into a run that somebody else may have taken up again."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    return {
+        "kind": type(error).__name__,
+        "message": str(error),
+        "frames": [f"{_short(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames],
+    }
+
+
+def _short(filename: str) -> str:
+    """A path without what names a machine or its user: from the package on, or the file's name alone."""
+    parts = Path(filename).parts
+    for package in ("dmlbench", "dmlbench_plugins", "torch"):
+        if package in parts[:-1]:
+            last = len(parts) - 1 - parts[::-1].index(package)
+            return "/".join(parts[last:])
+    return parts[-1]

@@ -1,0 +1,165 @@
+"""The stage `train`: training with validation scores, checkpoints and exact resumption."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from dmlbench.data.store import Prepared
+from dmlbench.files import replacing, write_json
+from dmlbench.run.assemble import build_recipe, build_trainer, shown_columns, used_components
+from dmlbench.run.directory import RunDirectory
+from dmlbench.score import score
+from dmlbench.spec.run import RunSpec
+from dmlbench.train.embedding import embed_rows
+from dmlbench.train.loop import Trainer
+from dmlbench.train.recipe import Recipe
+
+Report = Callable[[dict[str, Any]], None]
+SELECTED, LAST = "selected", "last"
+_REPORT_EVERY = 0.25
+"""Seconds between two reports of progress."""
+
+
+def train(directory: RunDirectory, folder: Path, report: Report) -> None:
+    """Train the run in `directory` on the prepared data in `folder`, from its checkpoint if there is one.
+
+    Leaves weights of the selected and the last checkpoint, the log, and `trained.json`.
+    """
+    spec = RunSpec.from_file(directory.spec)
+    data = Prepared.open(folder)
+    recipe = build_recipe(spec, data.train)
+    write_json(directory.components, used_components(recipe))
+    run = _Training(spec, directory, data, recipe)
+    if spec.method.trains:
+        run.resume()
+        run.go(report)
+    else:
+        run.validate_untrained()
+    run.finish()
+
+
+class _Training:
+    """A training run and its history: `log` has one entry a validation score."""
+
+    def __init__(self, spec: RunSpec, directory: RunDirectory, data: Prepared, recipe: Recipe) -> None:
+        self.spec = spec
+        self.directory = directory
+        self.data = data
+        self.recipe = recipe
+        self.trainer: Trainer | None = build_trainer(spec, recipe, data) if spec.method.trains else None
+        self.log: list[dict[str, Any]] = []
+        self.mark = 0
+        self.seconds = 0.0
+
+    def go(self, report: Report) -> None:
+        """Steps until the budget is used; a validation score and a checkpoint at each mark."""
+        trainer, marks = self.trainer, self.spec.protocol.validations
+        assert trainer is not None
+        started, reported = time.perf_counter(), 0.0
+        sums: dict[str, float] = {}
+        steps = 0
+        while not trainer.done:
+            values = trainer.step()
+            steps += 1
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0.0) + value
+            now = time.perf_counter()
+            if now - reported > _REPORT_EVERY:
+                reported = now
+                report(self._progress(values.get("loss")))
+            due = marks if trainer.done else trainer.images_seen * marks // trainer.budget
+            if due > self.mark:
+                self.mark = due
+                self.seconds += time.perf_counter() - started
+                self._validate({name: total / steps for name, total in sums.items()})
+                self._checkpoint()
+                report(self._progress(values.get("loss")))
+                sums, steps, started = {}, 0, time.perf_counter()
+
+    def validate_untrained(self) -> None:
+        self._validate({})
+
+    def resume(self) -> None:
+        """Continue from the checkpoint, if there is one."""
+        if self.trainer is None or not self.directory.checkpoint.exists():
+            return
+        state = torch.load(self.directory.checkpoint, weights_only=True, map_location=self.recipe.device)
+        self.trainer.load_state_dict(state["trainer"])
+        self.log, self.mark, self.seconds = state["log"], state["mark"], state["seconds"]
+
+    def finish(self) -> None:
+        """Write the last weights and say what training took."""
+        self._save_weights(LAST)
+        trainer = self.trainer
+        write_json(
+            self.directory.trained,
+            {
+                "images_seen": trainer.images_seen if trainer else 0,
+                "extra_forwards": trainer.extra_forwards if trainer else 0,
+                "selected_images": self._best()["images"],
+                "validation": [[entry["images"], entry["validation"]] for entry in self.log],
+                "seconds": self.seconds,
+                "peak_memory_mib": peak_memory_mib(),
+                "inference_parameters": sum(p.numel() for p in self.recipe.model.parameters()),
+            },
+        )
+        self.directory.checkpoint.unlink(missing_ok=True)
+
+    def _validate(self, losses: dict[str, float]) -> None:
+        part = self.data.validation
+        columns = shown_columns(self.spec, part)
+        embeddings = embed_rows(self.recipe, self.data.images, part.rows, columns, self.spec.track.images)
+        protocol = self.spec.protocol
+        scores = score(
+            embeddings,
+            part.labels,
+            metrics=[protocol.primary],
+            distance=self.spec.method.distance,
+            tie_seed=protocol.tie_seed,
+            lone=protocol.lone,
+        )
+        images = self.trainer.images_seen if self.trainer else 0
+        self.log.append({"images": images, "losses": losses, "validation": scores.metrics[protocol.primary]})
+        # On equal scores the earliest wins, so only a new best is written.
+        chosen_late = protocol.selection == "last" or self._best() is self.log[-1]
+        if chosen_late:
+            self._save_weights(SELECTED)
+        write_json(self.directory.log, self.log)
+
+    def _best(self) -> dict[str, Any]:
+        """The log's entry that is selected."""
+        if self.spec.protocol.selection == "last":
+            return self.log[-1]
+        return max(self.log, key=lambda entry: entry["validation"])
+
+    def _save_weights(self, which: str) -> None:
+        state = dict(self.recipe.model.state_dict())
+        if self.recipe.combiner and self.recipe.combiner.module is not None:
+            state |= {f"combiner.{k}": v for k, v in self.recipe.combiner.module.state_dict().items()}
+        with replacing(self.directory.weights(which)) as temporary:
+            save_file({name: value.contiguous() for name, value in state.items()}, temporary)
+
+    def _checkpoint(self) -> None:
+        assert self.trainer is not None
+        state = {"trainer": self.trainer.state_dict(), "log": self.log, "mark": self.mark, "seconds": self.seconds}
+        with replacing(self.directory.checkpoint) as temporary:
+            torch.save(state, temporary)
+
+    def _progress(self, loss: float | None) -> dict[str, Any]:
+        assert self.trainer is not None
+        validation = max((entry["validation"] for entry in self.log), default=None)
+        return {"images": self.trainer.images_seen, "loss": loss, "validation": validation}
+
+
+def peak_memory_mib() -> int:
+    """The largest resident size of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (2**20 if sys.platform == "darwin" else 2**10)

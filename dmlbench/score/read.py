@@ -1,0 +1,69 @@
+"""Arrays from files: .npy, .npz and .safetensors, and nothing that could run code."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from dmlbench.errors import DataError, nearest
+
+_WITH_KEYS = (".npz", ".safetensors")
+
+
+def read_array(source: str) -> np.ndarray | Tensor:
+    """The array in `source`: `path`, or `path:key` for a file that holds several.
+
+    Raises `DataError` for a file that is missing, damaged, pickled or of another kind, and for a key that is
+    missing, or needed because the file holds more than one array.
+    """
+    path, key = _split(source)
+    if not path.is_file():
+        raise DataError("there is no such file", place=source)
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".npy":
+            return np.load(path, allow_pickle=False)
+        if suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return arrays[_chosen(key, arrays.files, source)]
+        if suffix == ".safetensors":
+            with safe_open(path, framework="pt") as tensors:
+                return tensors.get_tensor(_chosen(key, list(tensors.keys()), source))
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, SafetensorError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"cannot read the array: {reason}",
+            place=source,
+            way_out="save plain numbers as .npy, .npz or .safetensors; pickles are never loaded",
+        ) from error
+    raise DataError(
+        f"{suffix or 'a file without a suffix'} is not a kind of array file",
+        place=source,
+        way_out="one of .npy, .npz, .safetensors",
+    )
+
+
+def _split(source: str) -> tuple[Path, str | None]:
+    path, colon, key = source.rpartition(":")
+    if colon and Path(path).suffix.lower() in _WITH_KEYS and not Path(source).exists():
+        return Path(path), key
+    return Path(source), None
+
+
+def _chosen(key: str | None, keys: list[str], source: str) -> str:
+    if key is None and len(keys) == 1:
+        return keys[0]
+    listed = ", ".join(sorted(keys)) or "nothing"
+    if key is None:
+        raise DataError(
+            f"the file holds {len(keys)} arrays", place=source, way_out=f"PATH:KEY; it has {listed}"
+        )
+    if key not in keys:
+        raise DataError(
+            f"no array is called {key!r}", place=source, near=nearest(key, keys), way_out=f"it has {listed}"
+        )
+    return key

@@ -1,0 +1,71 @@
+"""A run: method x protocol x task x track x seed, resolved; and the key that stands for its result."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from dmlbench.spec.method import Method
+from dmlbench.spec.model import Digest, Spec, digest
+from dmlbench.spec.protocol import ProfileName, Protocol
+from dmlbench.spec.task import Task
+from dmlbench.spec.track import Track
+
+TRAIN_VERSION = 1
+"""Raised whenever training gives other numbers than before; a golden run in the tests notices."""
+
+
+class RunSpec(Spec):
+    """All that decides a run's numbers, and nothing else."""
+
+    name: str
+    """The method's full id, e.g. `dmlbench:das` or `dmlbench:das@1a2b3c4d`."""
+    method: Method
+    protocol: Protocol
+    task: Task
+    track: Track
+    profile: ProfileName
+    seed: int = Field(ge=0)
+    numerics: str
+    torch: str
+    """Major and minor version."""
+    sources: dict[str, Digest]
+    """Source digest of each component of the recipe, by its name there."""
+    train_version: int = TRAIN_VERSION
+
+    @property
+    def budget(self) -> int:
+        """Images seen that this run may use."""
+        return self.track.budget[self.profile] if self.method.trains else 0
+
+    @property
+    def on_track(self) -> bool:
+        """Whether only what a method may choose differs from the track."""
+        return self.method.backbone is None and not self.method.heads
+
+    @property
+    def key(self) -> str:
+        """32 hex digits: equal exactly when the results must be."""
+        return digest(self).removeprefix("sha256:")[:32]
+
+    def digests(self) -> dict[str, str]:
+        """The digests that a record carries."""
+        parts = {"protocol": self.protocol, "task": self.task, "track": self.track, "method": self.method}
+        return {name: digest(part) for name, part in parts.items()}
+
+    def to_json(self) -> str:
+        return json.dumps(self.model_dump(mode="python"), default=_number, sort_keys=True, indent=1)
+
+    @classmethod
+    def from_file(cls, path: Path) -> RunSpec:
+        return cls.model_validate(json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal))
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, Decimal):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} in a run spec")

@@ -1,0 +1,93 @@
+"""Finding state that a checkpoint would miss.
+
+A component's state is what `state_dict()` returns. At every checkpoint core compares all plain attributes
+(and a function's closure and defaults) with what they were before the first step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from dmlbench.errors import ContractError
+from dmlbench.train.component import Built
+from dmlbench.train.state import State
+
+_TORCH_OWN = set(nn.Module().__dict__) | {"_is_full_backward_hook", "_values"}
+
+
+def fingerprints(components: dict[str, Built]) -> dict[str, str]:
+    """A digest of every attribute, by `component.attribute`, that `state_dict()` does not cover."""
+    return {
+        f"{name}.{attribute}": _digest(value)
+        for name, built in components.items()
+        for attribute, value in _hidden(built.object)
+    }
+
+
+def audit(before: dict[str, str], components: dict[str, Built]) -> None:
+    """Raise `ContractError` naming each attribute that changed since `before` was taken."""
+    now = fingerprints(components)
+    moved = sorted(name for name in now if now[name] != before.get(name))
+    if moved:
+        raise ContractError(
+            f"changed in training, but not in any checkpoint: {', '.join(moved)}",
+            way_out="make it a buffer, or a field of dmlbench.api.State(…)",
+        )
+
+
+def _hidden(component: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(component, nn.Module):
+        function = getattr(component, "func", component)
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            yield f"{name} (closure)", cell.cell_contents
+        yield "defaults", (function.__defaults__, function.__kwdefaults__)
+        return
+    for path, module in component.named_modules():
+        prefix = f"{path}." if path else ""
+        if isinstance(module, State):
+            continue
+        for name, value in vars(module).items():
+            if name not in _TORCH_OWN:
+                yield prefix + name, value
+        for name in module._non_persistent_buffers_set:
+            yield f"{prefix}{name} (not persistent)", module._buffers[name]
+
+
+def _digest(value: Any) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    _feed(digest, value, depth=0)
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, value: Any, depth: int) -> None:
+    """Hash by structure; an object that says nothing of itself counts by its type and attributes."""
+    digest.update(type(value).__qualname__.encode())
+    if isinstance(value, torch.Tensor):
+        data = value.detach().cpu().contiguous()
+        digest.update(f"{data.dtype}{tuple(data.shape)}".encode())
+        digest.update(data.reshape(-1).view(torch.uint8).numpy().tobytes() if data.numel() else b"")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            digest.update(repr(key).encode())
+            _feed(digest, item, depth)
+    elif isinstance(value, list | tuple | set | frozenset):
+        digest.update(str(len(value)).encode())
+        for item in sorted(value, key=repr) if isinstance(value, set | frozenset) else value:
+            _feed(digest, item, depth)
+    elif isinstance(value, str | bytes | int | float | complex | bool | type(None)):
+        digest.update(repr(value).encode())
+    elif isinstance(value, torch.Generator):
+        _feed(digest, value.get_state(), depth)
+    elif isinstance(value, nn.Module) or callable(value):
+        digest.update(getattr(value, "__qualname__", "").encode())
+    elif hasattr(value, "__dict__") and depth < _DEPTH:
+        _feed(digest, vars(value), depth + 1)
+
+
+_DEPTH = 4
+"""How far plain objects inside objects are followed."""

@@ -1,0 +1,54 @@
+"""Embedding images for scoring: evaluation mode, no augmentation, the recipe's readout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from dmlbench.data.augment import to_input
+from dmlbench.errors import ContractError
+from dmlbench.spec.track import ImagePipeline
+from dmlbench.train.recipe import Recipe
+from dmlbench.train.scope import Scope
+
+CHUNK = 256
+"""Images per evaluation pass; small enough for a laptop's cache, large enough for an accelerator."""
+
+
+@torch.no_grad()
+def embed_rows(
+    recipe: Recipe,
+    store: UInt8[Tensor, "all height width channel"],
+    rows: Int[Tensor, " n"],
+    columns: Mapping[str, Int[Tensor, " n"]],
+    pipeline: ImagePipeline,
+) -> Float[Tensor, "n dim"]:
+    """What is scored, in fp32 on the CPU, for the store's `rows`; leaves the model in evaluation mode."""
+    recipe.model.eval()
+    chunks = []
+    for part in torch.arange(len(rows)).split(CHUNK):
+        images = to_input(store[rows[part]], pipeline, recipe.device)
+        shown = {name: column[part].to(recipe.device) for name, column in columns.items()}
+        features, _ = recipe.model.features(Scope(values={"images": images, **shown}))
+        chunks.append(_read_out(recipe, features).float().cpu())
+    return torch.cat(chunks)
+
+
+def _read_out(recipe: Recipe, features: Float[Tensor, "rows feature"]) -> Float[Tensor, "rows dim"]:
+    model, readout = recipe.model, recipe.method.readout
+    views = {head: model.views(model.embed(features, head), head) for head in model.heads}
+    if readout == "concat":
+        return torch.cat([view["unit"] for view in views.values()], dim=1)
+    if readout == "fused":
+        fuse = recipe.combiner.method("fuse") if recipe.combiner else None
+        if recipe.combiner is None or fuse is None:
+            raise ContractError('readout = "fused" needs a combiner with a method `fuse(heads)`')
+        heads = {head: view["unit"] for head, view in views.items()}
+        return recipe.combiner.call("fuse", Scope(values={"heads": heads}), fuse)
+    main = views[recipe.main_head]
+    if readout not in main:
+        raise ContractError(f"readout = {readout!r}, but the main head has only {', '.join(sorted(main))}")
+    return main[readout]

@@ -1,0 +1,319 @@
+"""One training run: the step that every method goes through.
+
+step: draw -> images, image augmenters -> teacher (same pixels) -> trunk -> heads -> before_main objectives
+(detached rows) -> augment raw -> views -> augment unit -> per term: rows, miner, loss -> combine -> finite?
+-> gradient, clip, step -> after_step
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from dmlbench.errors import ContractError, RunError
+from dmlbench.spec.track import Track
+from dmlbench.train.audit import audit, fingerprints
+from dmlbench.train.calls import Calls
+from dmlbench.train.classes import by_class, checked_labels
+from dmlbench.train.embedding import CHUNK
+from dmlbench.train.holding import BACKBONE, Holding
+from dmlbench.train.images import TrainingImages
+from dmlbench.train.memory import Memory
+from dmlbench.train.objective import part_value, weighted_sum
+from dmlbench.train.optimisation import MAIN, Optimisation
+from dmlbench.train.randomness import generator
+from dmlbench.train.recipe import Recipe
+from dmlbench.train.rows import Rows
+from dmlbench.train.scope import Lazy, Scope
+from dmlbench.train.values import Batch, NewRows
+
+
+class Trainer:
+    """Trains `recipe` on `images` until `budget` image views went through the trunk with a gradient.
+
+    `extra_forwards`: gradient-free image passes that components may use, in multiples of the budget.
+    """
+
+    def __init__(
+        self, recipe: Recipe, images: TrainingImages, track: Track, *, seed: int, budget: int, extra_forwards: int
+    ) -> None:
+        self.recipe = recipe
+        self.images = images
+        self.seed = seed
+        self.budget = budget
+        self._forward_limit = extra_forwards * budget
+        self._batch_size = track.batch_size
+        self._device = recipe.device
+        self.step_number = 0
+        self.images_seen = 0
+        self.extra_forwards = 0
+        self._set_labels(images.labels.clone())
+
+        for module in recipe.modules.values():
+            module.to(self._device)
+        memories = {
+            name: Memory(term.memory, recipe.head_widths[recipe.sights[name].head])
+            for name, term in recipe.method.terms.items()
+            if term.memory
+        }
+        self.memories = nn.ModuleDict(memories).to(self._device)
+        self.optimisation = Optimisation(recipe.modules, track.optimiser)
+        self._holding = Holding(recipe, self.optimisation)
+        self._calls = Calls(recipe, seed, self.memories)
+        self._run_scope = Scope(values={**recipe.facts, **self._services()})
+        self._untouched = fingerprints(recipe.components)
+
+    @property
+    def done(self) -> bool:
+        """Whether another full batch would go over the budget."""
+        return self.images_seen + self._batch_size > self.budget
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget used."""
+        return self.images_seen / self.budget
+
+    def step(self) -> dict[str, float]:
+        """One step; returns its values by name: `loss`, each term, each named part of a term."""
+        self._calls.begin(self.step_number)
+        epoch_steps = self.recipe.facts["epoch_steps"]
+        scope = self._run_scope.child(
+            epoch=self.step_number // epoch_steps,
+            step=self.step_number,
+            progress=self.progress,
+            train_labels=Lazy(lambda: self.labels),
+            by_class=Lazy(lambda: self._by_class),
+        )
+        if self.step_number % epoch_steps == 0:
+            self._start_epoch(scope)
+        components = self.recipe.components.values()
+        self._holding.hold(name for c in components for name in self._calls.event(c, "hold", scope) or ())
+        log = self._learn(scope)
+        self.step_number += 1
+        if self.extra_forwards > self._forward_limit:
+            raise RunError(
+                f"{self.extra_forwards} gradient-free image passes; the protocol allows {self._forward_limit}",
+                place=f"step {self.step_number}",
+            )
+        return log
+
+    # ---- the step, in its order
+
+    def _learn(self, scope: Scope) -> dict[str, float]:
+        model = self.recipe.model
+        learns = MAIN not in self._holding.names
+        trains_trunk = learns and BACKBONE not in self._holding.names
+        batch = self._draw(scope)
+        scope, columns, source = self._look(scope, batch)
+        if trains_trunk:
+            self.images_seen += len(source)
+        else:
+            self.extra_forwards += len(source)
+
+        with torch.set_grad_enabled(trains_trunk):
+            features, maps = model.features(scope)
+        with torch.set_grad_enabled(learns):
+            views = {head: model.views(model.embed(features, head), head) for head in model.heads}
+        rows = {head: Rows(views[head], columns, source, len(batch.indices)) for head in views}
+
+        at_rest = self._with_features(scope, features.detach(), maps, {h: r.detach() for h, r in rows.items()})
+        self._play("before_main", at_rest, {head: r.detach() for head, r in rows.items()})
+        log: dict[str, float] = {}
+        parts: dict[str, Tensor] = {}
+        valid: dict[str, bool] = {}
+        if learns:
+            scope = self._with_features(scope, features, maps, rows)
+            rows = self._augment(scope, rows)
+            parts, valid = self._terms(scope, rows, log)
+            total = self._combine(scope, parts, valid)
+            self._step(MAIN, total, f"the sum of terms ({log})")
+            log["loss"] = float(total.detach())
+            self._remember(rows)
+        at_rest.set("parts", {name: part.detach() for name, part in parts.items()})
+        at_rest.set("valid", valid)
+        self._play("after_step", at_rest, {head: r.select("real").detach() for head, r in rows.items()})
+        return log
+
+    def _draw(self, scope: Scope) -> Batch:
+        sampler = self.recipe.sampler
+        drawn = self._calls.call(sampler, "draw", scope, sampler.method("draw"), stream="batches")
+        batch = drawn if isinstance(drawn, Batch) else Batch(drawn)
+        promised = set(sampler.entry.plugin.provides)
+        if set(batch.roles) != promised:
+            raise ContractError(f"the sampler drew the roles {sorted(batch.roles)}, it promised {sorted(promised)}")
+        if not 0 < len(batch.indices) <= self._batch_size:
+            raise ContractError(
+                f"the sampler drew {len(batch.indices)} images; a step has 1 to {self._batch_size}",
+                way_out="its classes x images per class must fit the track's batch size",
+            )
+        if bool((self.labels[batch.indices] < 0).any()):
+            raise ContractError("the sampler drew an image that the current labels leave out")
+        return batch
+
+    def _look(self, scope: Scope, batch: Batch) -> tuple[Scope, dict[str, Tensor], Int[Tensor, " rows"]]:
+        """The batch's images, augmented; the columns of their rows; each row's place in the batch."""
+        indices = batch.indices
+        columns = {"indices": indices, "labels": self.labels[indices], **batch.roles}
+        columns |= {name: column[indices] for name, column in self.images.columns.items()}
+        columns = {name: column.to(self._device) for name, column in columns.items()}
+        source = torch.arange(len(indices), device=self._device)
+        images = self.images.augmented(indices, generator(self.seed, "augment", step=self.step_number))
+        for name in self.recipe.at("image"):
+            seen = scope.child(images=images, **columns)
+            made = self._calls.call(self.recipe.augmenters[name], "augment_images", seen)
+            if isinstance(made, NewRows):
+                images = torch.cat([images, made.rows])
+                columns = {key: torch.cat([value, value[made.source]]) for key, value in columns.items()}
+                source = torch.cat([source, source[made.source]])
+            elif made is not None:
+                images = made
+        shown = scope.child(images=images, **{name: columns[name] for name in self.images.columns})
+        if self.recipe.teacher is not None:
+            with torch.no_grad():
+                columns["teacher"] = self.recipe.teacher.call("backbone", shown).float()
+        return shown, columns, source
+
+    def _augment(self, scope: Scope, rows: dict[str, Rows]) -> dict[str, Rows]:
+        """Rows with what the augmenters make of them; views are taken anew after the raw stage."""
+        rows = dict(rows)
+        for stage in ("raw", "unit"):
+            for name in self.recipe.at(stage):
+                head = self.recipe.sights[name].head
+                seen = self._calls.seen_by(name, scope, rows[head])
+                made = self._calls.call(self.recipe.augmenters[name], "augment", seen)
+                if made is None:
+                    continue
+                grown = rows[head].extend(made, stage, name)
+                if stage == "raw":
+                    grown = grown.with_views(self.recipe.model.views(grown.views["raw"], head))
+                rows[head] = grown
+        return rows
+
+    def _terms(
+        self, scope: Scope, rows: dict[str, Rows], log: dict[str, float]
+    ) -> tuple[dict[str, Tensor], dict[str, bool]]:
+        """Each term's unweighted value, and whether it had anything to count."""
+        nothing = torch.stack([r.views["raw"].sum() for r in rows.values()]).sum() * 0.0
+        parts: dict[str, Tensor] = {}
+        valid: dict[str, bool] = {}
+        for name, term in self.recipe.method.terms.items():
+            sight = self.recipe.sights[name]
+            value = None
+            if self.step_number >= term.from_step and rows[sight.head].count(sight.rows):
+                seen = self._calls.seen_by(name, scope, rows[sight.head])
+                value = part_value(name, self._calls.call(self.recipe.terms[name], "loss", seen), log)
+            parts[name], valid[name] = (nothing, False) if value is None else (value, True)
+            log[name] = float(parts[name].detach())
+        return parts, valid
+
+    def _combine(self, scope: Scope, parts: dict[str, Tensor], valid: dict[str, bool]) -> Float[Tensor, ""]:
+        if self.recipe.combiner is None:
+            return weighted_sum(self.recipe, parts)
+        seen = scope.child(parts=parts, valid=valid)
+        return self._calls.call(self.recipe.combiner, "combine", seen)
+
+    def _step(self, objective: str, loss: Float[Tensor, ""], owner: str) -> None:
+        if not bool(torch.isfinite(loss)):
+            raise RunError(
+                f"the loss of objective {objective!r} is {float(loss)}, from {owner}",
+                place=f"step {self.step_number}",
+            )
+        self.optimisation.step(objective, loss, self.progress, owner, self._holding.parameters())
+
+    def _remember(self, rows: dict[str, Rows]) -> None:
+        for name, memory in self.memories.items():
+            sight = self.recipe.sights[name]
+            real = rows[sight.head].select("real")
+            memory.push(real.views[sight.view], real.columns["labels"], real.columns["indices"])
+
+    # ---- events
+
+    def _start_epoch(self, scope: Scope) -> None:
+        components = self.recipe.components.values()
+        if self.step_number == 0:
+            for built in components:
+                self._calls.event(built, "on_train_start", scope)
+        for built in components:
+            labels = self._calls.event(built, "relabel", scope.child(train_labels=self.labels))
+            if labels is not None:
+                classes = self.recipe.facts["num_classes"]
+                self._set_labels(checked_labels(labels, self.labels, classes, built.name))
+        for built in components:
+            self._calls.event(built, "on_epoch_start", scope)
+
+    def _play(self, event: str, scope: Scope, rows: dict[str, Rows]) -> None:
+        """Let components act on detached rows, and step every objective that they yield a loss for."""
+        for name, built in self.recipe.components.items():
+            if built.method(event) is None:
+                continue
+            head = self.recipe.sights[name].head if name in self.recipe.sights else self.recipe.main_head
+            seen = self._calls.seen_by(name, scope, rows[head])
+            for objective, loss in self._calls.event(built, event, seen) or ():
+                if objective == MAIN:
+                    raise ContractError(f"{name}.{event} yielded a loss for the main objective", way_out="add a term")
+                if objective not in self._holding.names:
+                    self._step(objective, loss, name)
+
+    def _with_features(self, scope: Scope, features: Tensor, maps: dict[str, Tensor], rows: dict[str, Rows]) -> Scope:
+        return scope.child(
+            features=features,
+            feature_maps=maps if features.requires_grad else {name: m.detach() for name, m in maps.items()},
+            heads={head: r.views["unit"] for head, r in rows.items()},
+        )
+
+    def _set_labels(self, labels: Int[Tensor, " n"]) -> None:
+        self.labels = labels
+        self._by_class = by_class(labels)
+
+    # ---- services and state
+
+    def _services(self) -> dict[str, Any]:
+        model, main = self.recipe.model, self.recipe.main_head
+        return {
+            "embed": self.embed,
+            "embed_all": lambda: self.embed(torch.arange(len(self.labels))),
+            "head": lambda features: model.embed(features, main),
+            "to_view": lambda raw, view: model.views(raw, main)[view],
+            "parameters": dict(model.named_parameters()),
+        }
+
+    @torch.no_grad()
+    def embed(self, indices: Int[Tensor, " n"]) -> Float[Tensor, "n dim"]:
+        """Raw main-head embeddings of training images, in evaluation mode, without augmentation."""
+        self.extra_forwards += len(indices)
+        model = self.recipe.model
+        model.eval()
+        chunks = []
+        for chunk in indices.cpu().split(CHUNK):
+            columns = {name: column[chunk].to(self._device) for name, column in self.images.columns.items()}
+            features, _ = model.features(Scope(values={"images": self.images.plain(chunk), **columns}))
+            chunks.append(model.embed(features, self.recipe.main_head))
+        self._holding.set_modes()
+        return torch.cat(chunks)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that resuming needs; raises `ContractError` for state that would be lost."""
+        audit(self._untouched, self.recipe.components)
+        return {
+            "step": self.step_number,
+            "images_seen": self.images_seen,
+            "extra_forwards": self.extra_forwards,
+            "labels": self.labels,
+            "modules": {name: module.state_dict() for name, module in self.recipe.modules.items()},
+            "memories": self.memories.state_dict(),
+            "optimisation": self.optimisation.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken."""
+        self.step_number = state["step"]
+        self.images_seen = state["images_seen"]
+        self.extra_forwards = state["extra_forwards"]
+        self._set_labels(state["labels"])
+        for name, module in self.recipe.modules.items():
+            module.load_state_dict(state["modules"][name])
+        self.memories.load_state_dict(state["memories"])
+        self.optimisation.load_state_dict(state["optimisation"])

@@ -1,0 +1,36 @@
+"""The rows of past steps that a term with `refs = "memory"` compares its anchors with."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class Memory(nn.Module):
+    """A ring of the last `size` rows: detached embeddings with their labels and training indices."""
+
+    def __init__(self, size: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("embeddings", torch.zeros(size, dim))
+        self.register_buffer("labels", torch.full((size,), -1, dtype=torch.int64))
+        self.register_buffer("indices", torch.full((size,), -1, dtype=torch.int64))
+        self.register_buffer("pushed", torch.zeros((), dtype=torch.int64))
+
+    def push(
+        self, embeddings: Float[Tensor, "rows dim"], labels: Int[Tensor, " rows"], indices: Int[Tensor, " rows"]
+    ) -> None:
+        """Remember these rows; the oldest ones give way."""
+        size = len(self.labels)
+        keep = slice(max(0, len(labels) - size), None)
+        count = len(labels[keep])
+        places = (self.pushed + torch.arange(count, device=labels.device)) % size
+        self.embeddings[places] = embeddings[keep].detach().float()
+        self.labels[places] = labels[keep]
+        self.indices[places] = indices[keep]
+        self.pushed += count
+
+    def rows(self) -> tuple[Float[Tensor, "n dim"], Int[Tensor, " n"], Int[Tensor, " n"]]:
+        """What is remembered: embeddings, labels, training indices."""
+        filled = min(int(self.pushed), len(self.labels))
+        return self.embeddings[:filled].clone(), self.labels[:filled].clone(), self.indices[:filled].clone()

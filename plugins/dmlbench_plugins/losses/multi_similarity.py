@@ -1,0 +1,50 @@
+"""Multi-similarity loss with its pair mining."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+
+def multi_similarity(
+    similarity: Float[Tensor, "anchors refs"],
+    positives: Bool[Tensor, "anchors refs"],
+    negatives: Bool[Tensor, "anchors refs"],
+    *,
+    alpha: float = 2.0,
+    beta: float = 40.0,
+    base: float = 0.5,
+    epsilon: float | None = 0.1,
+) -> Float[Tensor, ""]:
+    """Wang et al. 2019: log(1 + sum exp) over the mined pairs of each anchor, both kinds.
+
+    Defaults are those of the authors' code; the paper prints alpha 2, beta 50, base 1, epsilon 0.1. With
+    `epsilon=None` every pair counts. Divisor: all anchors, also those without any pair (as the paper; ports
+    that divide by the contributing anchors rescale the gradient as training converges). The self pair is
+    left out by index, so a duplicate picture stays a positive (the authors' code drops similarity 1).
+    """
+    if epsilon is not None:
+        positives, negatives = mined(similarity.detach(), positives, negatives, epsilon)
+    pull = _log_one_plus_sum_exp(-alpha * (similarity - base), positives) / alpha
+    push = _log_one_plus_sum_exp(beta * (similarity - base), negatives) / beta
+    counts = positives.any(dim=1) & negatives.any(dim=1)
+    return ((pull + push) * counts).sum() / len(similarity)
+
+
+def mined(
+    similarity: Float[Tensor, "anchors refs"],
+    positives: Bool[Tensor, "anchors refs"],
+    negatives: Bool[Tensor, "anchors refs"],
+    epsilon: float,
+) -> tuple[Bool[Tensor, "anchors refs"], Bool[Tensor, "anchors refs"]]:
+    """Pairs with some tension: negatives above the least positive, positives below the largest negative."""
+    least_positive = similarity.masked_fill(~positives, torch.inf).amin(dim=1, keepdim=True)
+    most_negative = similarity.masked_fill(~negatives, -torch.inf).amax(dim=1, keepdim=True)
+    return positives & (similarity < most_negative + epsilon), negatives & (similarity > least_positive - epsilon)
+
+
+def _log_one_plus_sum_exp(
+    logits: Float[Tensor, "anchors refs"], mask: Bool[Tensor, "anchors refs"]
+) -> Float[Tensor, " anchors"]:
+    # A finite fill: rows without any pair would otherwise have a NaN gradient.
+    return functional.softplus(logits.masked_fill(~mask, -1e9).logsumexp(dim=1))

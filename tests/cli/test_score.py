@@ -1,0 +1,130 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import save_file
+
+import dmlbench
+from dmlbench.cli.score import DISTANCES, command
+from dmlbench.errors import DataError, UsageError
+from dmlbench.score import DISTANCES as SCORED_DISTANCES
+from dmlbench.score import score
+
+EMBEDDINGS = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+LABELS = np.arange(40) // 4
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The same embeddings and labels in every kind of file."""
+    np.save(tmp_path / "e.npy", EMBEDDINGS)
+    np.save(tmp_path / "l.npy", LABELS)
+    np.savez(tmp_path / "one.npz", EMBEDDINGS)
+    np.savez(tmp_path / "both.npz", embeddings=EMBEDDINGS, labels=LABELS)
+    tensors = {"embeddings": torch.from_numpy(EMBEDDINGS), "labels": torch.from_numpy(LABELS)}
+    save_file(tensors, tmp_path / "both.safetensors")
+    save_file({"half": tensors["embeddings"].bfloat16()}, tmp_path / "half.safetensors")
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(command, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "labels"),
+    [
+        ("e.npy", "l.npy"),
+        ("one.npz", "both.npz:labels"),
+        ("both.npz:embeddings", "l.npy"),
+        ("both.safetensors:embeddings", "both.safetensors:labels"),
+    ],
+)
+def test_json_is_the_same_from_every_kind_of_file(files, embeddings, labels):
+    result = run(files / embeddings, "--labels", files / labels, "--json")
+    assert json.loads(result.stdout) == {
+        "scorer": f"dmlbench/{dmlbench.__version__}",
+        "queries": 40,
+        "skipped": 0,
+        "metrics": score(EMBEDDINGS, LABELS).metrics,
+    }
+
+
+def test_bfloat16_embeddings_are_read(files):
+    wanted = score(torch.from_numpy(EMBEDDINGS).bfloat16(), LABELS).metrics
+    result = run(files / "half.safetensors", "--labels", files / "l.npy", "--json")
+    assert json.loads(result.stdout)["metrics"] == wanted
+
+
+def test_the_table_is_data_and_the_count_of_queries_is_talk(files):
+    result = run(files / "e.npy", "--labels", files / "l.npy", "--metrics", "map_at_r, recall_at_3")
+    value = score(EMBEDDINGS, LABELS, metrics=["map_at_r"]).metrics["map_at_r"]
+    header, _, first, second = result.stdout.splitlines()
+    assert header.split() == ["metric", "value"]
+    assert first.split() == ["map_at_r", f"{value:.4f}"]
+    assert second.startswith("recall_at_3")
+    assert "40 queries, 0 skipped" in result.stderr
+
+
+def test_gallery_and_distance_are_passed_on(files):
+    gallery = ("--gallery", files / "e.npy", "--gallery-labels", files / "l.npy")
+    result = run(files / "e.npy", "--labels", files / "l.npy", *gallery, "--distance", "euclidean", "--json")
+    assert json.loads(result.stdout)["metrics"]["recall_at_1"] == 1.0
+
+
+def test_a_pickle_is_refused_and_not_loaded(files):
+    np.save(files / "pickle.npy", np.array([{"code": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match="pickles are never loaded"):
+        run(files / "pickle.npy", "--labels", files / "l.npy")
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "message"),
+    [
+        ("both.npz", "the file holds 2 arrays(.|\n)*embeddings, labels"),
+        ("both.npz:embedding", "no array is called 'embedding'(.|\n)*near embeddings"),
+        ("both.safetensors:x", "no array is called 'x'"),
+        ("missing.npy", "there is no such file"),
+        ("missing.npz:a", "there is no such file"),
+        ("text.txt", ".txt is not a kind of array file"),
+        ("empty.npy", "cannot read the array"),
+        ("empty.npz", "cannot read the array"),
+        ("empty.safetensors", "cannot read the array"),
+        ("l.npy", "expected rows of embeddings"),
+    ],
+)
+def test_files_that_cannot_be_scored_are_named(files, embeddings, message):
+    for name in ("text.txt", "empty.npy", "empty.npz", "empty.safetensors"):
+        (files / name).write_bytes(b"")
+    with pytest.raises(DataError, match=message) as caught:
+        run(files / embeddings, "--labels", files / "l.npy")
+    assert "\n" not in caught.value.message
+
+
+def test_labels_of_another_length_are_refused(files):
+    np.save(files / "short.npy", LABELS[:-1])
+    with pytest.raises(DataError, match="expected 40 labels"):
+        run(files / "e.npy", "--labels", files / "short.npy")
+
+
+def test_an_unknown_metric_is_a_usage_error(files):
+    with pytest.raises(UsageError, match="no metric named 'recal_at_1'"):
+        run(files / "e.npy", "--labels", files / "l.npy", "--metrics", "recal_at_1")
+
+
+def test_the_choice_of_distances_is_the_scorers():
+    assert set(DISTANCES) == set(SCORED_DISTANCES)
+
+
+def test_help_loads_neither_torch_nor_numpy():
+    code = (
+        "import sys; from click.testing import CliRunner; from dmlbench.cli.score import command; "
+        "assert CliRunner().invoke(command, ['--help']).exit_code == 0; "
+        "print([name for name in ('torch', 'numpy') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from dmlbench.data.items import Item
+from dmlbench.data.split import SIDES, split_items
+from dmlbench.errors import DataError, SpecError
+from dmlbench.spec.task import Split
+
+
+def items_of(group_sizes: list[int], pictures: int = 2, part: str = "") -> list[Item]:
+    return [
+        Item(path=f"{group}-{label}/{n}", label=f"{group}-{label}", group=f"g{group}", part=part)
+        for group, size in enumerate(group_sizes)
+        for label in range(size)
+        for n in range(pictures)
+    ]
+
+
+def by_group(seed: int = 0, train: str = "0.4", validation: str = "0.1") -> Split:
+    return Split(rule="by-group", seed=seed, train=Decimal(train), validation=Decimal(validation))
+
+
+sizes = st.lists(st.integers(1, 6), min_size=8, max_size=60)
+seeds = st.integers(0, 999)
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes, seeds)
+def test_each_item_is_on_one_side_and_groups_stay_whole(group_sizes, seed):
+    items = items_of(group_sizes)
+    assume(sum(group_sizes) >= 10 * max(group_sizes))
+    sides = split_items(items, by_group(seed))
+    assert sorted(item.path for side in SIDES for item in sides[side]) == sorted(item.path for item in items)
+    groups = [{item.group for item in sides[side]} for side in SIDES]
+    assert sum(map(len, groups)) == len(set.union(*groups))
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes, seeds)
+def test_shares_are_met_within_one_group(group_sizes, seed):
+    total = sum(group_sizes)
+    assume(total >= 10 * max(group_sizes))
+    sides = split_items(items_of(group_sizes), by_group(seed))
+    for side, share in zip(SIDES, (0.4, 0.1, 0.5), strict=True):
+        assert abs(len({item.label for item in sides[side]}) - share * total) <= max(group_sizes)
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes, seeds, st.randoms(use_true_random=False))
+def test_the_order_of_items_does_not_matter(group_sizes, seed, random):
+    items = items_of(group_sizes)
+    assume(sum(group_sizes) >= 10 * max(group_sizes))
+    shuffled = random.sample(items, len(items))
+    assert split_items(shuffled, by_group(seed)) == split_items(items, by_group(seed))
+
+
+def test_the_order_of_groups_is_pinned():
+    """Worked out from sha256 alone: another Python, torch or NumPy must not move a class."""
+    sides = split_items(items_of([1] * 10), by_group(0))
+    found = {side: sorted({item.group for item in sides[side]}) for side in SIDES}
+    assert found == {
+        "train": ["g2", "g3", "g7", "g8"],
+        "validation": ["g5"],
+        "test": ["g0", "g1", "g4", "g6", "g9"],
+    }
+
+
+def test_another_seed_gives_another_split():
+    items = items_of([1] * 40)
+    assert split_items(items, by_group(0)) != split_items(items, by_group(1))
+
+
+def test_the_official_rule_keeps_the_test_part_and_validates_on_whole_groups():
+    train = items_of([3] * 10, part="train")
+    test = [Item(path=f"t{n}", label=f"t{n}", group="elsewhere", part="test") for n in range(5)]
+    sides = split_items(train + test, Split(rule="official", seed=0, validation_groups=4))
+    assert {item.path for item in sides["test"]} == {item.path for item in test}
+    assert len({item.group for item in sides["validation"]}) == 4
+    assert len({item.group for item in sides["train"]}) == 6
+    assert not {item.group for item in sides["train"]} & {item.group for item in sides["validation"]}
+
+
+def test_the_official_rule_can_do_without_validation():
+    items = [*items_of([2, 2], part="train"), Item(path="t", label="t", group="t", part="test")]
+    assert split_items(items, Split(rule="official", seed=0, validation_groups=0))["validation"] == []
+
+
+def test_a_class_in_two_groups_is_named():
+    items = [*items_of([1] * 20), Item(path="x", label="0-0", group="g1")]
+    with pytest.raises(DataError, match="'0-0' is in two groups, 'g0' and 'g1'"):
+        split_items(items, by_group())
+
+
+def test_a_group_on_both_official_sides_is_named():
+    items = [Item(path=p, label=p, group="Greek", part=p) for p in ("train", "test")]
+    with pytest.raises(DataError, match="'Greek' is on both official sides"):
+        split_items(items, Split(rule="official", seed=0, validation_groups=0))
+
+
+def test_an_item_without_an_official_side_is_named():
+    with pytest.raises(DataError, match="0-0/0 has no official side"):
+        split_items(items_of([1, 1]), Split(rule="official", seed=0, validation_groups=0))
+
+
+def test_an_empty_side_is_an_error():
+    with pytest.raises(DataError, match="leaves no class to validation"):
+        split_items(items_of([50, 50]), by_group())
+
+
+@pytest.mark.parametrize("rule", ["by-group", "official"])
+def test_a_rule_without_its_numbers_is_an_error(rule):
+    with pytest.raises(SpecError, match=f"the rule '{rule}' needs"):
+        split_items(items_of([1] * 9, part="train"), Split(rule=rule, seed=0))
