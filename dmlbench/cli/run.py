@@ -102,7 +102,7 @@ def command(
     if as_json:
         click.echo(json.dumps([record.model_dump(mode="json") for record in records], indent=1, sort_keys=True))
     else:
-        click.echo(_table(records))
+        click.echo(_table(records, runs[0].spec.protocol.metrics))
     if any(record.outcome.status == "failed" for record in records):
         sys.exit(1)
 
@@ -113,7 +113,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _table(records: list[Any]) -> str:
+def _table(records: list[Any], metrics: tuple[str, ...]) -> str:
     """A row a method: the mean over its seeds, with the 95 % interval where there are two or more."""
     from tabulate import tabulate
 
@@ -125,7 +125,6 @@ def _table(records: list[Any]) -> str:
             done.setdefault(record.method, []).append(record)
     if not done:
         return "no run ended well"
-    metrics = next(iter(done.values()))[0].metrics
     rows = []
     for method, group in done.items():
         row = [method.removeprefix("dmlbench:"), len(group)]
