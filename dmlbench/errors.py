@@ -65,10 +65,10 @@ class ResultsError(DmlbenchError):
     exit_code = 1
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word most like `word`, or None when nothing is like it.
+def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The known word most like `word`, or None when none is as like as `cutoff` (1 is equal).
 
     >>> nearest("proxyanchor", ["contrastive", "proxy-anchor"])
     'proxy-anchor'
     """
-    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)), None)
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)), None)

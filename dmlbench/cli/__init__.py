@@ -71,6 +71,8 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
     except OSError as error:
-        click.echo(f"error: {error.strerror or error}\n  in   {error.filename or 'the file system'}", err=True)
+        click.echo(
+            f"error: {error.strerror or error}\n  in   {error.filename or 'the file system'}", err=True
+        )
         status = 1
     sys.exit(status if isinstance(status, int) else 0)

@@ -17,7 +17,9 @@ def command() -> None:
 
 @command.command("prepare")
 @click.argument("task")
-@click.option("--from", "root", type=click.Path(path_type=Path), help="Folder that holds the data set's own files.")
+@click.option(
+    "--from", "root", type=click.Path(path_type=Path), help="Folder that holds the data set's own files."
+)
 @click.option("--download", is_flag=True, help="Fetch the files from where their authors publish them.")
 @click.option("--no-check", is_flag=True, help="Accept files whose checksum or fingerprint is another.")
 @click.option("--allow-partial", is_flag=True, help="Leave unreadable pictures out, and list them.")

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
+
+from dmlbench import __version__
+
+if TYPE_CHECKING:
+    from dmlbench.registry.report import Entry
 
 PLUGIN_KINDS = ("loss", "sampler", "miner", "augmenter", "backbone", "dataset", "method")
 RULE_KINDS = ("protocol", "track", "task")
@@ -40,33 +46,43 @@ def _plugins(kind: str) -> Iterator[dict[str, str]]:
             "distribution": entry.distribution,
             "version": entry.version,
             "status": entry.status,
-            "summary": entry.plugin.summary or _method_summary(kind, entry),
+            "summary": entry.plugin.summary,
         }
+        if kind == "method" and not row["summary"]:
+            row |= _method_summary(entry)
         role = getattr(entry.plugin, "role", kind)
         if role != kind:
             row["summary"] = f"({role}) {row['summary']}"
         yield row
 
 
-def _method_summary(kind: str, entry: object) -> str:
-    """A method's summary stands in its recipe."""
-    if kind != "method":
-        return ""
-    import importlib.resources
-    import tomllib
+def _method_summary(entry: Entry) -> dict[str, str]:
+    """A method's summary stands in its recipe; a recipe that cannot be read costs only itself."""
+    from dmlbench.errors import DmlbenchError
+    from dmlbench.run.methods import load_method
 
-    package, _, name = entry.plugin.target.partition(":")  # type: ignore[attr-defined]
-    text = (importlib.resources.files(package) / f"{name}.toml").read_text(encoding="utf-8")
-    return str(tomllib.loads(text).get("summary", ""))
+    try:
+        return {"summary": load_method(entry).summary}
+    except DmlbenchError as error:
+        return {"status": "broken", "summary": error.message}
 
 
 def _rules(kind: str) -> Iterator[dict[str, str]]:
     from dmlbench import protocols
 
-    load = {"protocol": protocols.load_protocol, "track": protocols.load_track, "task": protocols.load_task}[kind]
+    load = {"protocol": protocols.load_protocol, "track": protocols.load_track, "task": protocols.load_task}[
+        kind
+    ]
+    official = protocols.locked()[kind]
     for name in protocols.ids(kind):
         rule = load(name)
-        yield {"id": name, "status": getattr(rule, "status", "ok"), "summary": rule.summary}
+        yield {
+            "id": name,
+            "distribution": "dmlbench" if name in official else "local",
+            "version": __version__ if name in official else "0",
+            "status": getattr(rule, "status", "ok"),
+            "summary": rule.summary,
+        }
 
 
 def _tell_of_broken_plugins() -> None:

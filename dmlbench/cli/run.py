@@ -32,9 +32,13 @@ class Seeds(click.ParamType):
 @click.option("--protocol", help="[default: the task's]")
 @click.option("--task", default="emoji", show_default=True)
 @click.option("--track", help="[default: the task's]")
-@click.option("--profile", type=click.Choice(["smoke", "quick", "ranked"]), default="quick", show_default=True)
+@click.option(
+    "--profile", type=click.Choice(["smoke", "quick", "ranked"]), default="quick", show_default=True
+)
 @click.option("--seeds", type=Seeds(), help="E.g. 0-9 [default: the profile's number, from 0].")
-@click.option("--score-test", is_flag=True, help="Score the sealed test classes whatever the profile; recorded.")
+@click.option(
+    "--score-test", is_flag=True, help="Score the sealed test classes whatever the profile; recorded."
+)
 @click.option("--set", "changes", multiple=True, metavar="COMPONENT.SETTING=VALUE", help="Preview only.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True)
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time [default: the processor's cores].")
@@ -70,6 +74,7 @@ def command(
     from dmlbench.run.home import ready
     from dmlbench.run.local import run_all
     from dmlbench.run.planner import plan
+    from dmlbench.run.precheck import precheck
 
     runs = plan(
         methods,
@@ -87,11 +92,12 @@ def command(
     def committed(run_key: str, scored: str) -> Any:
         return None if fresh or not boards.is_dir() else store.find(boards, run_key, scored)
 
-    folder = ready(runs[0].spec.task, runs[0].spec.track.images).folder
+    data = ready(runs[0].spec.task, runs[0].spec.track.images)
+    precheck(runs, data, out, fresh=fresh)
     with display(len(runs)) as observer:
         records = run_all(
             runs,
-            folder,
+            data.folder,
             out,
             jobs=jobs or _cores(),
             threads=1,
@@ -100,7 +106,9 @@ def command(
             fresh=fresh,
         )
     if as_json:
-        click.echo(json.dumps([record.model_dump(mode="json") for record in records], indent=1, sort_keys=True))
+        click.echo(
+            json.dumps([record.model_dump(mode="json") for record in records], indent=1, sort_keys=True)
+        )
     else:
         click.echo(_table(records, runs[0].spec.protocol.metrics))
     if any(record.outcome.status == "failed" for record in records):

@@ -92,7 +92,9 @@ def _show_rule(kind: str, name: str) -> None:
     from dmlbench import protocols
     from dmlbench.spec.model import digest
 
-    load = {"protocol": protocols.load_protocol, "track": protocols.load_track, "task": protocols.load_task}[kind]
+    load = {"protocol": protocols.load_protocol, "track": protocols.load_track, "task": protocols.load_task}[
+        kind
+    ]
     rule = load(name)
     click.echo(f"# {digest(rule)}")
     _print_spec(rule)
@@ -101,7 +103,9 @@ def _show_rule(kind: str, name: str) -> None:
 def _print_spec(spec: Any) -> None:
     from dmlbench.spec.model import canonical
 
-    prose = {key: getattr(spec, key) for key in type(spec).model_fields if isinstance(getattr(spec, key), str)}
+    prose = {
+        key: getattr(spec, key) for key in type(spec).model_fields if isinstance(getattr(spec, key), str)
+    }
     click.echo(json.dumps({**prose, **canonical(spec)}, indent=1, ensure_ascii=False))
 
 

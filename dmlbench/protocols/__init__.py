@@ -58,7 +58,8 @@ def current() -> dict[str, dict[str, str]]:
     """The digests as the files are now: what the lock must say."""
     loaders = {"protocol": load_protocol, "track": load_track, "task": load_task}
     return {
-        kind: {name: digest(loader(name)) for name in sorted(_files(kind, HERE))} for kind, loader in loaders.items()
+        kind: {name: digest(loader(name)) for name in sorted(_files(kind, HERE))}
+        for kind, loader in loaders.items()
     }
 
 
@@ -72,12 +73,23 @@ def _files(kind: str, root: Path) -> dict[str, Path]:
 
 
 def _load(model: type[S], kind: str, name: str) -> S:
-    files = {**_files(kind, LOCAL), **_files(kind, HERE)}
+    local, official = _files(kind, LOCAL), _files(kind, HERE)
+    files = {**local, **official}
+    if name in local and name in official:
+        raise UsageError(
+            f"{name!r} is the name of an official {kind}",
+            place=local[name],
+            way_out="give your own another name",
+        )
     if name not in files:
-        raise UsageError(f"no {kind} named {name!r}", near=nearest(name, files), way_out=f"dmlbench list {kind}")
+        raise UsageError(
+            f"no {kind} named {name!r}", near=nearest(name, files), way_out=f"dmlbench list {kind}"
+        )
     spec = load_spec(model, files[name])
     if spec.id != name:
-        raise UsageError(f"the {kind} file says id = {spec.id!r}", place=files[name], way_out=f"id = {name!r}")
+        raise UsageError(
+            f"the {kind} file says id = {spec.id!r}", place=files[name], way_out=f"id = {name!r}"
+        )
     return spec
 
 

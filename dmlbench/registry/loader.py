@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from dataclasses import replace
 
 import pluggy
 
-from dmlbench.errors import nearest
+from dmlbench.errors import ContractError, nearest
 from dmlbench.registry import hookspecs
 from dmlbench.registry.descriptors import KINDS, Plugin
 from dmlbench.registry.report import Entry, PluginReport, Status
@@ -39,12 +40,15 @@ def discover() -> tuple[list[PluginReport], list[Entry]]:
 def _entry_points() -> Iterator[tuple[importlib.metadata.EntryPoint, str, str]]:
     seen = set()
     for distribution in importlib.metadata.distributions():
-        name = distribution.metadata["Name"]
         for point in distribution.entry_points:
+            if point.group != GROUP:
+                continue
+            # A half-removed distribution may have lost its metadata.
+            name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "unnamed").lower()
             # An editable install can be listed twice, once by each folder on the path.
-            if point.group == GROUP and (name, point.name, point.value) not in seen:
+            if (name, point.name, point.value) not in seen:
                 seen.add((name, point.name, point.value))
-                yield point, name.lower().replace("_", "-").replace(".", "-"), distribution.version
+                yield point, name, distribution.metadata["Version"] or "0"
 
 
 def _blocked(point: importlib.metadata.EntryPoint, distribution: str) -> bool:
@@ -78,18 +82,28 @@ def _load(
         plugins = [p for hook, kind in KINDS.items() for p in _call(manager, hook, kind)]
     except KeyboardInterrupt:
         raise
-    except TypeError as error:
-        return report("invalid", str(error), traceback.format_exc()), []
+    except (ContractError, pluggy.PluginValidationError) as error:
+        return report("invalid", _first_line(error), traceback.format_exc()), []
     except BaseException as error:  # a plugin may even call sys.exit at import
-        return report("broken", f"{type(error).__name__}: {error}", traceback.format_exc()), []
+        return report("broken", f"{type(error).__name__}: {_first_line(error)}", traceback.format_exc()), []
     return report("ok"), [Entry(plugin, distribution, version) for plugin in plugins]
 
 
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "")
+
+
 def _misspelt_hook(module: object) -> str | None:
+    """What pluggy passes over in silence: a name that is no hook, a hook without its mark."""
     for name in dir(module):
-        marked = getattr(getattr(module, name, None), f"{hookspecs.PROJECT}_impl", None) is not None
-        if name not in KINDS and (marked or name.startswith("dmlbench_")) and callable(getattr(module, name)):
+        function = getattr(module, name, None)
+        marked = getattr(function, f"{hookspecs.PROJECT}_impl", None) is not None
+        if not callable(function) or not (marked or name.startswith("dmlbench_")):
+            continue
+        if name not in KINDS:
             return f"{name} is no hook; nearest: {nearest(name, KINDS) or ', '.join(KINDS)}"
+        if not marked:
+            return f"{name} is not marked with @hookimpl"
     return None
 
 
@@ -97,7 +111,7 @@ def _call(manager: pluggy.PluginManager, hook: str, kind: type[Plugin]) -> Itera
     for answer in getattr(manager.hook, hook)():
         for plugin in answer:
             if not isinstance(plugin, kind):
-                raise TypeError(f"{hook} yielded a {type(plugin).__name__}, not a {kind.__name__}")
+                raise ContractError(f"{hook} yielded a {type(plugin).__name__}, not a {kind.__name__}")
             yield plugin
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -9,6 +10,7 @@ import importlib.util
 import inspect
 import re
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -62,30 +64,51 @@ class Registry:
         return entry
 
 
+def talking() -> contextlib.AbstractContextManager[Any]:
+    """What plugin code prints inside is talk: it goes to standard error, standard output is for data."""
+    return contextlib.redirect_stdout(sys.stderr)
+
+
 @functools.cache
 def registry() -> Registry:
     """The process's registry; plugins are discovered on the first call."""
-    return Registry(*discover())
+    with talking():
+        return Registry(*discover())
 
 
 def load_target(entry: Entry) -> Any:
     """Import what a descriptor points at.
 
     Raises `MissingPackageError` naming the extra when an optional package is not installed, and
-    `ContractError` when the module or the attribute is not there.
+    `ContractError` when the module or the attribute is not there, or is neither a function nor a class.
     """
     module_name, _, attribute = entry.plugin.target.partition(":")
     try:
-        module = _import_file(entry.path) if entry.path else importlib.import_module(module_name)
+        with talking():
+            module = _import_file(entry.path) if entry.path else importlib.import_module(module_name)
+    except ContractError:
+        raise
     except ImportError as error:
         raise _import_error(entry, error) from error
+    except Exception as error:
+        raise ContractError(
+            f"{entry.plugin.kind} {entry.full_id!r} cannot be imported: {type(error).__name__}: {error}",
+            place=_where(error, entry.plugin.target),
+        ) from error
     if not hasattr(module, attribute):
         raise ContractError(
             f"{entry.plugin.kind} {entry.full_id!r}: {module_name} has no {attribute!r}",
             place=module.__file__,
             near=nearest(attribute, dir(module)),
         )
-    return getattr(module, attribute)
+    target = getattr(module, attribute)
+    if not (inspect.isclass(target) or inspect.isfunction(target)):
+        raise ContractError(
+            f"{entry.plugin.kind} {entry.full_id!r}: {attribute} is a {type(target).__name__}",
+            place=module.__file__,
+            way_out="a target names a function or a class; core builds it",
+        )
+    return target
 
 
 def source_digest(entry: Entry) -> str:
@@ -124,8 +147,19 @@ def _import_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise ContractError(f"the file raises {type(error).__name__}: {error}", place=path) from error
+        raise ContractError(
+            f"the file raises {type(error).__name__}: {error}", place=_where(error, path)
+        ) from error
     return module
+
+
+def _where(error: BaseException, otherwise: object) -> str:
+    """`file:line` that an import stumbled over, the importing machinery left out."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if "importlib" not in f.filename and f.filename != __file__]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else str(otherwise)
 
 
 def kebab(name: str) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from dmlbench.run.planner import Planned
-from dmlbench.spec.record import Record
+from dmlbench.spec.record import Outcome, Record
 
 
 def label(planned: Planned) -> str:
@@ -18,10 +18,9 @@ def label(planned: Planned) -> str:
 
 
 def summary(planned: Planned, record: Record, *, cached: bool) -> str:
-    """One line for a finished run."""
+    """One line for a finished run; a failure adds where it was and the way out."""
     if record.outcome.status == "failed":
-        first = (record.outcome.message or "").splitlines()[0]
-        return f"{label(planned)}  FAILED  {record.outcome.kind}: {first}"
+        return f"{label(planned)}  FAILED  {_failure(record.outcome)}"
     primary = planned.spec.protocol.primary
     shown = dict.fromkeys(("recall_at_1", primary))
     values = "  ".join(f"{name} {record.metrics[name]:.4f}" for name in shown if name in record.metrics)
@@ -29,6 +28,14 @@ def summary(planned: Planned, record: Record, *, cached: bool) -> str:
     rate = f"  {record.images_seen / seconds:,.0f} images/s" if seconds and record.images_seen else ""
     origin = "  (from its record)" if cached else f"  {sum(record.seconds.values()):.1f} s{rate}"
     return f"{label(planned)}  {record.scored}  {values}{origin}"
+
+
+def _failure(outcome: Outcome) -> str:
+    first, *rest = (outcome.message or "").splitlines() or [""]
+    hints = [line for line in rest if line.startswith(("  in ", "  near ", "  try "))]
+    if outcome.frames and not any(line.startswith("  in ") for line in hints):
+        hints.insert(0, f"  in   {outcome.frames[-1]}")
+    return "\n".join([f"{outcome.kind}: {first}", *hints])
 
 
 class PlainDisplay:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -41,17 +42,29 @@ def ready(
 ) -> Prepared:
     """The prepared data of `task`: as it is there, made from installed packages, or made from `root`.
 
-    Raises `DataError` when the data set has to be fetched first, and when it is not what the task names.
+    Raises `DataError` when the data set has to be fetched first, when it is not what the task names, and when
+    what was prepared has been damaged since.
     """
     if root is not None and not root.is_dir():
-        raise DataError("no such folder", place=root, way_out=f"dmlbench data prepare {task.id} --from FOLDER")
-    return prepare(
-        task,
-        images,
-        dataset_of(task),
-        root,
-        data_home(),
-        allow_partial=allow_partial,
-        check=check,
-        progress=progress,
-    )
+        raise DataError(
+            "no such folder", place=root, way_out=f"dmlbench data prepare {task.id} --from FOLDER"
+        )
+    try:
+        data = prepare(
+            task,
+            images,
+            dataset_of(task),
+            root,
+            data_home(),
+            allow_partial=allow_partial,
+            check=check,
+            progress=progress,
+        )
+        _ = data.images, data.train, data.validation, data.test_rows
+    except (json.JSONDecodeError, KeyError, FileNotFoundError) as error:
+        raise DataError(
+            f"the prepared data is damaged: {type(error).__name__}: {error}",
+            place=data_home() / task.id,
+            way_out=f"delete the folder, then dmlbench data prepare {task.id}",
+        ) from error
+    return data

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
 from dmlbench.errors import RunError
-from dmlbench.files import read_json, write_text
+from dmlbench.files import write_text
 from dmlbench.results.line import decode
 from dmlbench.run.directory import RunDirectory
 from dmlbench.run.planner import Planned
@@ -45,6 +45,8 @@ class _Active:
     lock: FileLock
     run_id: str = field(default_factory=new_run_id)
     stage: Stage | None = None
+    failure: dict[str, Any] | None = None
+    """What the stage that failed says of it."""
 
 
 def run_all(
@@ -63,13 +65,16 @@ def run_all(
     `folder` is the prepared data. `committed(run_key, scored)` finds a record that counts as done. A run
     that fails leaves a failed record and stops none of the others. An interrupted call can be issued again:
     finished stages are kept, training continues from its checkpoint.
+
+    Raises `RunError` when `out` cannot be written, and with `fresh` when another process is at a run.
     """
     engine = _Engine(folder, out, threads, observer, committed)
-    if fresh:
-        for planned in runs:
-            engine.set_aside(planned)
-    waiting, active = deque(runs), []
+    waiting: deque[Planned] = deque(runs)
+    active: list[_Active] = []
     try:
+        if fresh:
+            for planned in runs:
+                engine.set_aside(planned)
         while waiting or active:
             while waiting and len(active) < jobs:
                 candidate = engine.begin(waiting)
@@ -78,6 +83,12 @@ def run_all(
                 active.append(candidate)
             active = [run for run in active if engine.advance(run)]
             engine.listen(active)
+    except OSError as error:
+        raise RunError(
+            f"cannot write to {out}: {error.strerror or error}",
+            place=error.filename,
+            way_out="make room there, or name another folder with --out; the same command continues",
+        ) from error
     finally:
         for run in active:
             if run.stage is not None:
@@ -105,7 +116,15 @@ class _Engine:
     def set_aside(self, planned: Planned) -> None:
         """Move an earlier run of the same key to `.old/`; nothing is deleted."""
         root = self._out / planned.spec.key
-        if root.exists():
+        if not root.exists():
+            return
+        try:
+            lock = FileLock(root / ".lock").acquire(timeout=0)
+        except Timeout as error:
+            raise RunError(
+                "another process is at this run", place=root, way_out="wait for it, or leave --fresh out"
+            ) from error
+        with lock:
             aside = self._out / ".old" / f"{planned.spec.key}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
             aside.parent.mkdir(parents=True, exist_ok=True)
             root.rename(aside)
@@ -126,6 +145,10 @@ class _Engine:
                 lock.acquire(timeout=0)
             except Timeout:  # somebody else is at it: their record will be ours
                 waiting.append(planned)
+                continue
+            if (done := _stored(directory, planned)) is not None:  # it has just ended in another process
+                lock.release()
+                self._finish(planned, done, cached=True)
                 continue
             if not directory.spec.exists():
                 write_text(directory.spec, planned.spec.to_json())
@@ -163,7 +186,11 @@ class _Engine:
         stage = run.stage
         try:
             while stage is not None and stage.messages.poll():
-                self._observer.progress(run.planned, stage.name, stage.messages.recv())
+                message = stage.messages.recv()
+                if "failure" in message:
+                    run.failure = message["failure"]
+                else:
+                    self._observer.progress(run.planned, stage.name, message)
         except EOFError:  # the stage closed its end: it is about to exit
             return
 
@@ -174,10 +201,8 @@ class _Engine:
         return next((stage for stage, mark in zip(STAGES, marks, strict=True) if not mark.exists()), None)
 
     def _failed(self, run: _Active, stage: str, code: int | None) -> Record:
-        path = run.directory.failure(stage)
-        if path.exists():
-            failure = read_json(path)
-        else:
+        failure = run.failure
+        if failure is None:
             how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit status {code}"
             failure = {"kind": "ProcessEnded", "message": f"the stage {stage!r} ended with {how}"}
         return failed_record(run.planned, run.run_id, failure, threads=self._threads)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dmlbench.errors import SpecError, UsageError, nearest
+from dmlbench.errors import ContractError, SpecError, UsageError, nearest
 from dmlbench.registry.registry import LOCAL, LOCAL_FILE, registry
 from dmlbench.registry.report import Entry
 from dmlbench.spec.component import Component
@@ -37,10 +37,16 @@ def resolve_method(name: str, changes: Sequence[str] = ()) -> tuple[str, Method]
 
 
 def load_method(entry: Entry) -> Method:
-    """The recipe that a `MethodPlugin` points at."""
+    """The recipe that a `MethodPlugin` points at. `ContractError` when there is none."""
     package, _, name = entry.plugin.target.partition(":")
-    file = importlib.resources.files(package) / f"{name}.toml"
-    return build_spec(Method, parse_toml(file.read_text(encoding="utf-8"), place=file), place=file)
+    try:
+        file = importlib.resources.files(package) / f"{name}.toml"
+        text = file.read_text(encoding="utf-8")
+    except (ImportError, OSError) as error:
+        raise ContractError(
+            f"method {entry.full_id!r}: no file {name}.toml in {package}", place=package
+        ) from error
+    return build_spec(Method, parse_toml(text, place=file), place=file)
 
 
 def _single(name: str) -> tuple[str, Method, bool]:
@@ -59,7 +65,9 @@ def _single(name: str) -> tuple[str, Method, bool]:
         entry = registry().find("loss", name)
         return _bare(entry, entry.full_id)
     known = {entry.plugin.id for entry in (*methods, *losses)}
-    raise UsageError(f"no method or loss named {name!r}", near=nearest(name, known), way_out="dmlbench list method")
+    raise UsageError(
+        f"no method or loss named {name!r}", near=nearest(name, known), way_out="dmlbench list method"
+    )
 
 
 def _bare(entry: Entry, component: str) -> tuple[str, Method, bool]:
@@ -78,7 +86,10 @@ def _sum(first: Method, second: Method) -> Method:
     taken = {*first.terms, *first.augmenters, *first.miners, *first.others}
 
     def named(parts: Mapping[str, Any]) -> dict[str, Any]:
-        return {f"{second.id}-{name}" if name in taken else name: _with_miner(part) for name, part in parts.items()}
+        return {
+            f"{second.id}-{name}" if name in taken else name: _with_miner(part)
+            for name, part in parts.items()
+        }
 
     def _with_miner(part: Any) -> Any:
         miner = getattr(part, "miner", None)
@@ -105,7 +116,9 @@ def _changed(method: Method, changes: Sequence[str]) -> Method:
         path, equals, text = change.partition("=")
         component, dot, setting = path.partition(".")
         if not equals or not dot:
-            raise UsageError(f"--set {change!r} is not of the form COMPONENT.SETTING=VALUE", way_out="loss.alpha=2")
+            raise UsageError(
+                f"--set {change!r} is not of the form COMPONENT.SETTING=VALUE", way_out="loss.alpha=2"
+            )
         if component == "sampler" and method.sampler is None:
             raise UsageError(
                 "this method uses the track's sampler, whose settings are held equal",

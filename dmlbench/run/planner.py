@@ -7,6 +7,8 @@ import importlib.metadata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from dmlbench.errors import UsageError
 from dmlbench.protocols import load_protocol, load_task, load_track
 from dmlbench.registry.registry import load_target, registry, source_digest
@@ -48,10 +50,16 @@ def plan(
     the_task = load_task(task)
     the_protocol = load_protocol(protocol or the_task.protocol)
     the_track = load_track(track or the_task.track)
+    if profile not in the_protocol.profiles:
+        raise UsageError(
+            f"protocol {the_protocol.id} has no profile {profile!r}",
+            way_out=f"--profile {' or '.join(the_protocol.profiles)}",
+        )
+    _check_budget(the_track, profile)
     rules = the_protocol.profiles[profile]
     scored: Scored = "test" if score_test else rules.scores
     chosen = list(range(rules.seeds)) if seeds is None else list(seeds)
-    device = Numerics(numerics or best_numerics()).name
+    device = _usable(numerics) if numerics else best_numerics()
     runs = []
     for name in methods:
         full_id, method = resolve_method(name, changes)
@@ -79,10 +87,12 @@ def check_components(method: Method, task: Task, track: Track) -> dict[str, str]
     for kind, name, component in components_of(method, track):
         entry = registry().find(kind, component.component, place=f"component {name!r} of {method.id}")
         if kind == "loss" and name in method.terms and entry.plugin.role not in ("loss", "regulariser"):  # type: ignore[attr-defined]
-            raise UsageError(f"{entry.full_id} is no loss or regulariser", place=f"component {name!r} of {method.id}")
+            raise UsageError(
+                f"{entry.full_id} is no loss or regulariser", place=f"component {name!r} of {method.id}"
+            )
         resolve_settings(load_target(entry), component.settings, name)
         sources[name] = source_digest(entry)
-    entry = registry().find("dataset", task.dataset.component, place=f"task {task.id}")
+    registry().find("dataset", task.dataset.component, place=f"task {task.id}")
     return sources
 
 
@@ -104,6 +114,28 @@ def components_of(method: Method, track: Track) -> Iterator[tuple[str, str, Comp
     ):
         for name, component in group.items():
             yield kind, name, component
+
+
+def _check_budget(track: Track, profile: ProfileName) -> None:
+    budget = track.budget.get(profile)
+    if budget is None:
+        raise UsageError(
+            f"track {track.id} has no budget for the profile {profile!r}",
+            way_out=f"--profile {' or '.join(track.budget)}",
+        )
+    if budget < track.batch_size:
+        raise UsageError(
+            f"the budget of {budget} images is less than one batch of {track.batch_size}",
+            place=f"track {track.id}",
+        )
+
+
+def _usable(numerics: str) -> str:
+    """`numerics`, if this machine can do it."""
+    chosen = Numerics(numerics)
+    if chosen.device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"{numerics}: no CUDA device here", way_out=f"--numerics {best_numerics()}")
+    return chosen.name
 
 
 @functools.cache

@@ -30,7 +30,10 @@ def write_record(planned: Planned, directory: RunDirectory, run_id: str, *, thre
     record = Record(
         **_identity(planned, run_id, threads),
         outcome=Outcome(status="ok"),
-        **{key: scores[key] for key in ("metrics", "last_metrics", "metric_versions", "queries", "lone_queries")},
+        **{
+            key: scores[key]
+            for key in ("metrics", "last_metrics", "metric_versions", "queries", "lone_queries")
+        },
         classes=scores["classes"],
         selected_images=trained["selected_images"],
         validation=trained["validation"],

@@ -6,6 +6,7 @@ the scorer stays free of plugin code.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -27,7 +28,9 @@ _FRAMES = 6
 class Stage:
     """One running stage; `messages` is where its progress arrives."""
 
-    def __init__(self, name: str, directory: RunDirectory, folder: Path, scored: Scored, threads: int) -> None:
+    def __init__(
+        self, name: str, directory: RunDirectory, folder: Path, scored: Scored, threads: int
+    ) -> None:
         self.name = name
         context = _context()
         self.messages, child = context.Pipe(duplex=False)
@@ -55,9 +58,7 @@ def _context() -> multiprocessing.context.ForkServerContext:
     return context
 
 
-def _run_stage(
-    name: str, root: str, folder: str, scored: Scored, threads: int, messages: Connection
-) -> None:
+def _run_stage(name: str, root: str, folder: str, scored: Scored, threads: int, messages: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -69,7 +70,10 @@ def _run_stage(
     try:
         _work(name, directory, Path(folder), scored, messages)
     except Exception as error:
-        write_json(directory.failure(name), _failure(error))
+        failure = _failure(error, directory)
+        messages.send({"failure": failure})  # on a full disk the file cannot be written
+        with contextlib.suppress(OSError):
+            write_json(directory.failure(name), failure)
         if os.environ.get("DMLBENCH_TRACEBACK"):
             traceback.print_exc()
         sys.exit(1)
@@ -99,13 +103,31 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _failure(error: Exception) -> dict[str, Any]:
+def _failure(error: Exception, directory: RunDirectory) -> dict[str, Any]:
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
     return {
         "kind": type(error).__name__,
-        "message": str(error),
+        "message": _disk_trouble(error, directory) or str(error),
         "frames": [f"{_short(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames],
     }
+
+
+# What torch.save and safetensors say, each in its own words, when the system refuses to write.
+_REFUSED = (
+    "No space left on device",
+    "File too large",
+    "Disk quota exceeded",
+    "PytorchStreamWriter failed writing",
+)
+
+
+def _disk_trouble(error: Exception, directory: RunDirectory) -> str | None:
+    text = str(error)
+    if not any(words in text for words in _REFUSED):
+        return None
+    what = next((words for words in _REFUSED[:3] if words in text), "the disk is full")
+    hint = "make room there, or name another folder with --out; the same command continues"
+    return f"cannot write to {directory.root}: {what}\n  try  {hint}"
 
 
 def _short(filename: str) -> str:

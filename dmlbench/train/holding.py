@@ -1,4 +1,4 @@
-"""Holding still: a held objective, trunk or head changes nothing, its BatchNorm statistics included."""
+"""Holding still: a held objective or trunk changes nothing, its BatchNorm statistics included."""
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ BACKBONE = "backbone"
 
 
 class Holding:
-    """Who is held in this step: objectives, `backbone`, or heads by name."""
+    """Who is held in this step: objectives by name, or `backbone`."""
 
     def __init__(self, recipe: Recipe, optimisation: Optimisation) -> None:
         self._recipe = recipe
         self._optimisation = optimisation
-        model = recipe.model
-        self._networks: dict[str, nn.Module] = {BACKBONE: model.backbone, **dict(model.heads.items())}
         self.names: frozenset[str] = frozenset()
 
     def hold(self, names: Iterable[str]) -> None:
         """Hold `names` and nothing else. Raises `ContractError` for a name that nothing has."""
-        known = self._optimisation.objectives | self._networks.keys()
+        known = self._optimisation.objectives | {BACKBONE}
         self.names = frozenset(names)
         if unknown := self.names - known:
             raise ContractError(f"hold names {sorted(unknown)}", way_out=f"it can name: {', '.join(sorted(known))}")
@@ -33,15 +31,8 @@ class Holding:
 
     def parameters(self) -> list[nn.Parameter]:
         """The parameters that must not move."""
-        return [
-            parameter
-            for name in self.names
-            for parameter in (
-                self._networks[name].parameters()
-                if name in self._networks
-                else self._optimisation.parameters(name)
-            )
-        ]
+        held = [p for name in self.names for p in self._optimisation.parameters(name)]
+        return held + (list(self._recipe.model.backbone.parameters()) if BACKBONE in self.names else [])
 
     def set_modes(self) -> None:
         """Training mode, except for modules all of whose parameters are held."""

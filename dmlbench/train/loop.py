@@ -218,7 +218,7 @@ class Trainer:
     def _step(self, objective: str, loss: Float[Tensor, ""], owner: str) -> None:
         if not bool(torch.isfinite(loss)):
             raise RunError(
-                f"the loss of objective {objective!r} is {float(loss)}, from {owner}",
+                f"the loss of objective {objective!r} is {float(loss.detach())}, from {owner}",
                 place=f"step {self.step_number}",
             )
         self.optimisation.step(objective, loss, self.progress, owner, self._holding.parameters())

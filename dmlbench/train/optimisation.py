@@ -80,7 +80,7 @@ class Optimisation:
             for group in optimiser.param_groups:
                 group["lr"] = group["rate"] * SCHEDULES[group["schedule"]](progress)
                 if group["clip_norm"] is not None:
-                    nn.utils.clip_grad_norm_(group["params"], group["clip_norm"])
+                    _clip(group["params"], group["clip_norm"])
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
 
@@ -121,6 +121,15 @@ class Optimisation:
             "clip_norm": group.clip_norm,
             "schedule": group.schedule or self._track.schedule,
         }
+
+
+def _clip(parameters: list[nn.Parameter], largest: float) -> None:
+    """Scale the gradients together to an L2 norm of at most `largest`; out of place: some are expanded views."""
+    moved = [parameter for parameter in parameters if parameter.grad is not None]
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in moved])
+    if norm > largest:
+        for parameter in moved:
+            parameter.grad = parameter.grad * (largest / norm)
 
 
 def _flat(parameters: Iterable[nn.Parameter | nn.Module]) -> list[nn.Parameter]:

@@ -82,7 +82,8 @@ def _check(
         raise ContractError(
             f"{what} asks for {name!r}, which is no name that core knows",
             place=place,
-            near=nearest(name, readable),
+            # What has a default is more often a misplaced setting than a misspelt name.
+            near=nearest(name, readable, cutoff=0.75 if setting else 0.6),
             way_out=(
                 f"a setting stands after a '*': (…, *, {name}=…)"
                 if setting

@@ -1,0 +1,436 @@
+"""The step: its order, what reaches whom, and that a resumed run is the uninterrupted one."""
+
+import io
+
+import pytest
+import torch
+from torch import nn
+
+from dmlbench.api import Batch, NewRows, ParamGroup, State, Triplets
+from dmlbench.errors import ContractError, RunError
+from dmlbench.spec.component import Component
+from dmlbench.spec.method import Augmenter, Term
+
+
+def train(trainer, steps=None):
+    logs = []
+    while not trainer.done and (steps is None or len(logs) < steps):
+        logs.append(trainer.step())
+    return logs
+
+
+def saved(trainer):
+    buffer = io.BytesIO()
+    torch.save(trainer.state_dict(), buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=True)
+
+
+def test_training_lowers_the_loss(make, method):
+    logs = train(make(method("dmlbench:normalised-softmax"), budget=960))
+    assert logs[-1]["loss"] < 0.5 * logs[0]["loss"]
+
+
+def test_the_budget_counts_images_with_gradient_and_is_never_exceeded(make, method):
+    trainer = make(method(), budget=100)
+    train(trainer)
+    assert trainer.images_seen == 96
+    assert trainer.extra_forwards == 0
+
+
+RESUMED = {
+    "multi-similarity": {"loss": "dmlbench:multi-similarity"},
+    "triplets": {
+        "terms": {"loss": Term(component="dmlbench:triplet", miner="m")},
+        "miners": {"m": Component(component="dmlbench:semihard")},
+    },
+    "das": {
+        "loss": "dmlbench:multi-similarity",
+        "augmenters": {"das": Augmenter(component="dmlbench:das")},
+    },
+    "center": {
+        "terms": {
+            "loss": Term(component="dmlbench:normalised-softmax"),
+            "center": Term(component="dmlbench:center", weight=0.1),
+        }
+    },
+    "memory": {"terms": {"loss": Term(component="dmlbench:contrastive", refs="memory", memory=40)}},
+}
+
+
+@pytest.mark.parametrize("name", RESUMED)
+@pytest.mark.parametrize("cut", [1, 3, 7])
+def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(make, method, weights, name, cut):
+    recipe = method(**RESUMED[name])
+    whole = make(recipe)
+    expected = train(whole)
+    half = make(recipe)
+    train(half, cut)
+    state = saved(half)
+    torch.manual_seed(999)  # whatever the global generators were
+    rest = make(recipe)
+    rest.load_state_dict(state)
+    assert train(rest) == expected[cut:]
+    assert torch.equal(weights(rest), weights(whole))
+
+
+def test_a_weight_of_zero_gives_the_base_bit_for_bit(make, method, weights):
+    base, zero = (
+        Term(component="dmlbench:contrastive"),
+        Term(component="dmlbench:normalised-softmax", weight=0),
+    )
+    alone, both = make(method(terms={"loss": base})), make(method(terms={"loss": base, "zero": zero}))
+    train(alone)
+    train(both)
+    assert torch.equal(weights(alone), weights(both))
+
+
+def test_another_loss_changes_neither_the_start_nor_the_batches(make, method, offer, weights):
+    drawn = {}
+
+    def first(embeddings, indices):
+        drawn.setdefault("first", []).append(indices)
+        return embeddings.square().sum() * 0
+
+    def second(embeddings, indices):
+        drawn.setdefault("second", []).append(indices)
+        torch.rand(3)  # a careless use of the global generator
+        return embeddings.mean()
+
+    trainers = [make(method(offer("loss", loss))) for loss in (first, second)]
+    assert torch.equal(*map(weights, trainers))
+    for trainer in trainers:
+        while not trainer.done:
+            trainer.step()
+    assert all(map(torch.equal, drawn["first"], drawn["second"]))
+
+
+def test_a_component_that_uses_the_global_generator_resumes_exactly_too(make, method, offer, weights):
+    def noisy(embeddings, labels):
+        return (embeddings * torch.randn(embeddings.shape)).mean()
+
+    recipe = method(offer("loss", noisy))
+    whole, half, rest = make(recipe), make(recipe), make(recipe)
+    train(whole)
+    train(half, 4)
+    rest.load_state_dict(saved(half))
+    torch.randn(7)
+    train(rest)
+    assert torch.equal(weights(whole), weights(rest))
+
+
+def test_synthetic_rows_follow_their_source(make, method, offer):
+    seen = {}
+
+    def double(unit, labels):
+        source = torch.arange(len(unit)).repeat(2)
+        return NewRows(-unit[source], source)
+
+    def look(embeddings, labels, indices, source, is_synthetic):
+        seen.update(locals())
+        return embeddings.mean()
+
+    augmenters = {"double": Augmenter(component=offer("augmenter", double, at="unit"))}
+    make(method(offer("loss", look), augmenters=augmenters)).step()
+    assert len(seen["embeddings"]) == 3 * 16
+    assert seen["is_synthetic"].tolist() == [False] * 16 + [True] * 32
+    for name in ("labels", "indices", "source"):
+        assert torch.equal(seen[name], seen[name][:16].repeat(3))
+    assert torch.equal(seen["embeddings"][16:32], -seen["embeddings"][:16])
+
+
+def test_raw_rows_of_an_augmenter_are_normalised_before_terms_see_them(make, method, offer):
+    seen = {}
+
+    def longer(raw):
+        return NewRows(3 * raw, torch.arange(len(raw)))
+
+    def look(unit, raw):
+        seen.update(locals())
+        return unit.mean()
+
+    augmenters = {"longer": Augmenter(component=offer("augmenter", longer, at="raw"))}
+    make(method(offer("loss", look), augmenters=augmenters)).step()
+    assert torch.allclose(seen["unit"][16:], seen["unit"][:16], atol=1e-6)
+    assert torch.allclose(seen["raw"][16:], 3 * seen["raw"][:16])
+
+
+def test_images_that_an_augmenter_adds_count_against_the_budget(make, method, offer):
+    def negatives(images):
+        return NewRows(-images, torch.arange(len(images)))
+
+    def changed(images):
+        return images + 1
+
+    add = {"add": Augmenter(component=offer("augmenter", negatives, at="image"))}
+    change = {"change": Augmenter(component=offer("augmenter", changed, at="image"))}
+    more, same = make(method(augmenters=add)), make(method(augmenters=change))
+    more.step()
+    same.step()
+    assert (more.images_seen, same.images_seen) == (32, 16)
+
+
+class Critic(nn.Module):
+    """Yields a loss for its own network before the main step, from detached rows."""
+
+    def __init__(self, embedding_dim, num_classes):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(embedding_dim, num_classes), nn.BatchNorm1d(num_classes))
+        self.register_buffer("held_until", torch.tensor(0))
+
+    def param_groups(self):
+        return [ParamGroup([self.net], objective="critic", optimiser="adam", rate=1e-2)]
+
+    def hold(self, step):
+        return {"critic"} if step < int(self.held_until) else set()
+
+    def before_main(self, embeddings, labels):
+        assert not embeddings.requires_grad
+        yield "critic", nn.functional.cross_entropy(self.net(embeddings), labels)
+
+    def forward(self, embeddings, labels):
+        return nn.functional.cross_entropy(self.net(embeddings), labels)
+
+
+def test_the_main_loss_never_touches_another_objectives_network(make, method, offer):
+    trainer = make(method(offer("loss", Critic)))
+    critic = trainer.recipe.terms["loss"].object
+    critic.before_main = lambda embeddings, labels: ()
+    before = [p.clone() for p in critic.net.parameters()]
+    trainer.recipe.terms["loss"].read("before_main", critic.before_main)
+    train(trainer, 3)
+    assert all(map(torch.equal, before, critic.net.parameters()))
+
+
+def test_an_objective_of_its_own_learns_from_what_is_yielded(make, method, offer):
+    trainer = make(method(offer("loss", Critic)))
+    critic = trainer.recipe.terms["loss"].object
+    before = [p.clone() for p in critic.net.parameters()]
+    train(trainer, 1)
+    assert not any(map(torch.equal, before, critic.net.parameters()))
+
+
+def test_the_trunk_never_follows_another_objective(make, method, offer, weights):
+    class Shy(Critic):
+        def forward(self, embeddings):
+            return embeddings.sum() * 0
+
+    trainer = make(method(offer("loss", Shy)))
+    for group in trainer.optimisation.optimisers["main/adamw"].param_groups:
+        group["weight_decay"] = 0.0
+    before = weights(trainer)
+    train(trainer, 3)
+    assert torch.equal(before, weights(trainer))
+
+
+class Pause(nn.Module):
+    def __init__(self, *, what: str = "main"):
+        super().__init__()
+        self.what = what
+
+    def hold(self, step):
+        return {self.what} if step < 2 else set()
+
+
+@pytest.mark.parametrize("what", ["main", "backbone"])
+def test_a_held_trunk_changes_nothing_statistics_included(make, method, offer, what):
+    pause = Component(component=offer("loss", Pause, role="listener"), settings={"what": what})
+    trainer = make(method(others={"pause": pause}), budget=320)
+    before = {k: v.clone() for k, v in trainer.recipe.model.backbone.state_dict().items()}
+    train(trainer, 2)
+    after = trainer.recipe.model.backbone.state_dict()
+    assert [k for k in before if not torch.equal(before[k], after[k])] == []
+    assert (trainer.images_seen, trainer.extra_forwards) == (0, 32)
+    trainer.step()
+    after = trainer.recipe.model.backbone.state_dict()
+    assert not torch.equal(before["blocks.0.0.weight"], after["blocks.0.0.weight"])
+
+
+def test_holding_something_unknown_is_an_error(make, method, offer):
+    pause = Component(component=offer("loss", Pause, role="listener"), settings={"what": "trunk"})
+    with pytest.raises(ContractError, match="hold names"):
+        make(method(others={"pause": pause})).step()
+
+
+def test_events_come_in_order_and_fresh_runs_alone_start(make, method, offer):
+    class Listener(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.state = State(heard=[])
+
+        def hear(self, what):
+            self.state.heard = [*self.state.heard, what]
+
+        def on_train_start(self, num_classes):
+            self.hear("start")
+
+        def relabel(self, train_labels):
+            self.hear("relabel")
+
+        def on_epoch_start(self, epoch):
+            self.hear(f"epoch {epoch}")
+
+        def before_main(self, raw):
+            self.hear("before")
+
+        def after_step(self, parts, valid):
+            assert valid == {"loss": True}
+            self.hear("after")
+
+    recipe = method(others={"ear": Component(component=offer("loss", Listener, role="listener"))})
+    trainer = make(recipe)
+    train(trainer, 4)  # an epoch is floor(60 / 16) = 3 steps
+    step = ["before", "after"]
+    heard = ["start", "relabel", "epoch 0", *step * 3, "relabel", "epoch 1", *step]
+    assert trainer.recipe.others["ear"].object.state.heard == heard
+    again = make(recipe)
+    again.load_state_dict(saved(trainer))
+    again.step()
+    assert again.recipe.others["ear"].object.state.heard == heard + step
+
+
+def test_relabelled_images_train_with_their_new_labels_and_left_out_ones_do_not(make, method, offer):
+    seen = []
+
+    class Halve(nn.Module):
+        def relabel(self, epoch, train_labels):
+            return torch.where(train_labels >= 4, -1, train_labels) if epoch == 0 else None
+
+    def look(embeddings, labels):
+        seen.append(labels)
+        return embeddings.mean()
+
+    others = {"halve": Component(component=offer("loss", Halve, role="listener"))}
+    train(make(method(offer("loss", look), others=others)), 5)
+    assert set(torch.cat(seen).tolist()) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (torch.full((60,), 6), "from 6 to 6"),
+        (torch.zeros(3, dtype=torch.int64), "shape"),
+        (torch.full((60,), -1), "every"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(make, method, offer, labels, words):
+    class Wrong(nn.Module):
+        def relabel(self):
+            return labels
+
+    with pytest.raises(ContractError, match=words):
+        make(method(others={"wrong": Component(component=offer("loss", Wrong, role="listener"))})).step()
+
+
+def test_a_sampler_gives_its_rows_roles_that_others_may_ask_for(make, method, offer):
+    class Pinned(nn.Module):
+        def draw(self, by_class, generator):
+            indices = torch.cat([by_class[c][:2] for c in range(4)])
+            return Batch(indices, {"is_representative": torch.arange(8) % 2 == 0})
+
+    def against(similarity, positives, is_representative, anchors, refs):
+        assert is_representative.tolist() == [True, False] * 4
+        assert similarity.shape == positives.shape == (4, 4)
+        assert positives.sum() == 4
+        return similarity.mean()
+
+    sampler = Component(component=offer("sampler", Pinned, provides=("is_representative",)))
+    terms = {"loss": Term(component=offer("loss", against), refs="is_representative")}
+    make(method(terms=terms, sampler=sampler)).step()
+
+
+def test_a_miner_sees_detached_rows_and_serves_all_who_share_it_once(make, method, offer):
+    calls = []
+
+    def mine(embeddings, labels):
+        assert not embeddings.requires_grad
+        calls.append(1)
+        return Triplets(torch.tensor([[0], [1], [4]]))
+
+    terms = {n: Term(component="dmlbench:triplet", miner="m") for n in ("one", "two")}
+    make(
+        method(terms=terms, miners={"m": Component(component=offer("miner", mine, yields="triplets"))})
+    ).step()
+    assert len(calls) == 1
+
+
+def test_a_combiner_replaces_the_sum_and_weights_may_be_a_components_scalar(make, method, offer):
+    class Ramp(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("now", torch.tensor(0.25))
+
+        def forward(self, embeddings):
+            return embeddings.sum() * 0 + 8.0
+
+    terms = {"loss": Term(component=offer("loss", Ramp), weight="loss.now")}
+    assert make(method(terms=terms)).step()["loss"] == pytest.approx(2.0)
+
+    def largest(parts):
+        return torch.stack(list(parts.values())).max()
+
+    terms = {"a": Term(component=offer("loss", Ramp)), "b": Term(component="dmlbench:contrastive")}
+    combiner = Component(component=offer("loss", largest, role="combiner"))
+    assert make(method(terms=terms, combiner=combiner)).step()["loss"] == pytest.approx(8.0)
+
+
+def test_a_term_with_nothing_to_count_adds_a_zero_that_can_be_differentiated(make, method, offer):
+    def nothing(embeddings):
+        return None
+
+    log = make(method(offer("loss", nothing))).step()
+    assert log["loss"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(lambda e: e.sum() / 0, "inf|nan"), (lambda e: e, "shape"), (lambda e: 1.0, "float")]
+)
+def test_answers_that_are_no_finite_scalar_are_refused_by_name(make, method, offer, value, words):
+    def bad(embeddings):
+        return value(embeddings)
+
+    with pytest.raises((RunError, ContractError), match=words):
+        make(method(offer("loss", bad))).step()
+
+
+def test_embedding_costs_forwards_and_too_many_stop_the_run(make, method, offer):
+    class Greedy(nn.Module):
+        def on_epoch_start(self, embed_all):
+            embed_all()
+
+    others = {"greedy": Component(component=offer("loss", Greedy, role="listener"))}
+    trainer = make(method(others=others), budget=64)
+    trainer.step()
+    assert trainer.extra_forwards == 60
+    with pytest.raises(RunError, match="gradient-free"):
+        train(trainer)
+
+
+def test_embedding_leaves_no_trace_in_the_model(make, method):
+    trainer = make(method())
+    before = {k: v.clone() for k, v in trainer.recipe.model.state_dict().items()}
+    trainer.embed(torch.arange(60))
+    assert all(torch.equal(before[k], v) for k, v in trainer.recipe.model.state_dict().items())
+
+
+@pytest.mark.parametrize("where", ["attribute", "closure"])
+def test_state_outside_the_checkpoint_is_noticed_and_named(make, method, offer, where):
+    heard = []
+
+    class Forgetful(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.seen = 0
+
+        def forward(self, embeddings):
+            self.seen += 1
+            return embeddings.mean()
+
+    def closure(embeddings):
+        heard.append(1)
+        return embeddings.mean()
+
+    trainer = make(method(offer("loss", Forgetful if where == "attribute" else closure)))
+    trainer.step()
+    with pytest.raises(ContractError, match="loss.seen" if where == "attribute" else "heard"):
+        trainer.state_dict()

@@ -1,0 +1,27 @@
+"""The name table is public API."""
+
+from dmlbench.train.names import EVENTS, NAMES, READABLE
+
+PINNED = """
+anchors ball batch_size by_class class_counts domain embed embed_all embedding_dim embeddings epoch epoch_steps
+feature_dim feature_maps features generator head heads image_channels image_size images indices is_synthetic labels
+negatives num_classes num_samples pairs parameters parts positives progress raw ref_labels refs relevance
+similarity source step steps teacher term_names to_view train_labels triplets unit valid weights
+"""
+
+
+def test_a_name_is_never_added_or_removed_by_accident():
+    assert sorted(NAMES) == PINNED.split()
+
+
+def test_events_are_pinned():
+    assert EVENTS == ("on_train_start", "relabel", "on_epoch_start", "before_main", "after_step")
+
+
+def test_every_scope_that_a_moment_reads_has_names():
+    scopes = {name.scope for name in NAMES.values()}
+    assert set().union(*READABLE.values()) == scopes
+
+
+def test_no_name_gives_the_data_set_or_hidden_labels():
+    assert not {"dataset", "task", "clean_labels", "test_labels", "validation_labels"} & set(NAMES)
