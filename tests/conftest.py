@@ -181,7 +181,7 @@ def distribution(tmp_path: Path) -> Callable[..., SimpleNamespace]:
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
     """Put a site folder on this process's path and forget what was discovered before."""
     from dmlbench.registry.registry import registry
 
@@ -194,5 +194,5 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None
     yield put
     registry.cache_clear()
     for name in set(sys.modules) - before:
-        if "site" in str(getattr(sys.modules[name], "__file__", None) or "").split(os.sep)[-3:]:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]

@@ -25,7 +25,7 @@ S = TypeVar("S", Protocol, Track, Task)
 
 
 def load_protocol(name: str) -> Protocol:
-    """The protocol called `name`, e.g. `zero-shot/v1` or `local/mine/v1`. Raises `UsageError` when unknown."""
+    """The protocol called `name`, e.g. `zero-shot/v1`, `local/mine/v1`. Raises `UsageError` when unknown."""
     return _load(Protocol, "protocol", name)
 
 

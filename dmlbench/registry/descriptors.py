@@ -101,7 +101,7 @@ class DatasetPlugin(Plugin):
 
 @dataclass(frozen=True, kw_only=True)
 class MethodPlugin(Plugin):
-    """A recipe; `target` is `package:name`, the file `name.toml` (underscores for hyphens) in that package."""
+    """A recipe; `target` is `package:name`: the file `name.toml` (underscores for hyphens) in there."""
 
     kind = "method"
 

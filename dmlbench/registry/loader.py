@@ -52,7 +52,7 @@ def _entry_points() -> Iterator[tuple[importlib.metadata.EntryPoint, str, str]]:
 
 
 def _blocked(point: importlib.metadata.EntryPoint, distribution: str) -> bool:
-    """`DMLBENCH_PLUGINS=none` keeps the built-ins only; `a,b` adds those named (entry point or distribution)."""
+    """`DMLBENCH_PLUGINS=none` keeps the built-ins alone; `a,b` adds these entry points or distributions."""
     switch = os.environ.get(SWITCH)
     if switch is None or point.name == BUILTIN:
         return False
@@ -83,14 +83,11 @@ def _load(
     except KeyboardInterrupt:
         raise
     except (ContractError, pluggy.PluginValidationError) as error:
-        return report("invalid", _first_line(error), traceback.format_exc()), []
+        return report("invalid", " ".join(str(error).split()), traceback.format_exc()), []
     except BaseException as error:  # a plugin may even call sys.exit at import
-        return report("broken", f"{type(error).__name__}: {_first_line(error)}", traceback.format_exc()), []
+        first = next(iter(str(error).splitlines()), "")
+        return report("broken", f"{type(error).__name__}: {first}", traceback.format_exc()), []
     return report("ok"), [Entry(plugin, distribution, version) for plugin in plugins]
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), "")
 
 
 def _misspelt_hook(module: object) -> str | None:

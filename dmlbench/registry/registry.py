@@ -19,6 +19,7 @@ from dmlbench.errors import ContractError, MissingPackageError, UsageError, near
 from dmlbench.registry.descriptors import LossPlugin
 from dmlbench.registry.loader import discover
 from dmlbench.registry.report import Entry, PluginReport
+from dmlbench.registry.source import source_digest
 
 LOCAL = "local"
 LOCAL_FILE = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)")
@@ -97,7 +98,7 @@ def load_target(entry: Entry) -> Any:
         ) from error
     if not hasattr(module, attribute):
         raise ContractError(
-            f"{entry.plugin.kind} {entry.full_id!r}: {module_name} has no {attribute!r}",
+            f"{entry.plugin.kind} {entry.full_id!r}: {entry.path or module_name} has no {attribute!r}",
             place=module.__file__,
             near=nearest(attribute, dir(module)),
         )
@@ -111,10 +112,9 @@ def load_target(entry: Entry) -> Any:
     return target
 
 
-def source_digest(entry: Entry) -> str:
-    """`sha256:…` over the bytes of the file that defines the component."""
-    path = Path(inspect.getfile(inspect.unwrap(load_target(entry))))
-    return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+def digest_of(entry: Entry) -> str:
+    """The digest of the file that defines the component; see `source_digest`."""
+    return source_digest(Path(inspect.getfile(inspect.unwrap(load_target(entry)))).read_bytes())
 
 
 def _import_error(entry: Entry, error: ImportError) -> Exception:
@@ -129,7 +129,7 @@ def _local(kind: str, path: Path, attribute: str) -> Entry:
         raise UsageError(f"a {kind} cannot be given as a file", way_out=f"dmlbench list {kind}")
     if not path.is_file():
         raise UsageError(f"no file {path}", way_out="./my_loss.py:my_loss names a function in a file")
-    plugin = LossPlugin(id=kebab(attribute), target=f"{path.stem}:{attribute}")
+    plugin = LossPlugin(id=kebab(attribute), target=f"{LOCAL}:{attribute}")
     return Entry(plugin, LOCAL, "0", path=path.resolve())
 
 

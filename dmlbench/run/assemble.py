@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from dmlbench.data.store import Part, Prepared
-from dmlbench.registry.registry import source_digest
+from dmlbench.registry.registry import digest_of
 from dmlbench.spec.run import RunSpec
 from dmlbench.train.images import TrainingImages
 from dmlbench.train.loop import Trainer
@@ -56,9 +56,10 @@ def used_components(recipe: Recipe) -> list[dict[str, object]]:
             "role": name,
             "id": built.entry.full_id,
             "version": built.entry.version,
-            "source": source_digest(built.entry),
+            "source": digest_of(built.entry),
             "settings": {
-                key: list(value) if isinstance(value, tuple) else value for key, value in built.settings.items()
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in built.settings.items()
             },
         }
         for name, built in recipe.built.items()

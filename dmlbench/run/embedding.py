@@ -37,9 +37,7 @@ def embed(directory: RunDirectory, folder: Path, scored: Scored, report: Report)
         dimension = embeddings.shape[1]
         with replacing(directory.embeddings(scored, which)) as temporary:
             save_file({"embeddings": embeddings.contiguous()}, temporary)
-    write_json(
-        directory.embedded(scored), {"dimension": dimension, "seconds": time.perf_counter() - started}
-    )
+    write_json(directory.embedded(scored), {"dimension": dimension, "seconds": time.perf_counter() - started})
 
 
 def _load_weights(recipe: Recipe, state: dict[str, torch.Tensor]) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from dmlbench.errors import UsageError
 from dmlbench.protocols import load_protocol, load_task, load_track
-from dmlbench.registry.registry import load_target, registry, source_digest
+from dmlbench.registry.registry import digest_of, load_target, registry
 from dmlbench.run.methods import resolve_method
 from dmlbench.spec.component import Component
 from dmlbench.spec.method import Method
@@ -91,7 +91,7 @@ def check_components(method: Method, task: Task, track: Track) -> dict[str, str]
                 f"{entry.full_id} is no loss or regulariser", place=f"component {name!r} of {method.id}"
             )
         resolve_settings(load_target(entry), component.settings, name)
-        sources[name] = source_digest(entry)
+        sources[name] = digest_of(entry)
     registry().find("dataset", task.dataset.component, place=f"task {task.id}")
     return sources
 

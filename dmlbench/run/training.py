@@ -149,7 +149,12 @@ class _Training:
 
     def _checkpoint(self) -> None:
         assert self.trainer is not None
-        state = {"trainer": self.trainer.state_dict(), "log": self.log, "mark": self.mark, "seconds": self.seconds}
+        state = {
+            "trainer": self.trainer.state_dict(),
+            "log": self.log,
+            "mark": self.mark,
+            "seconds": self.seconds,
+        }
         with replacing(self.directory.checkpoint) as temporary:
             torch.save(state, temporary)
 

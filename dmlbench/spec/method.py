@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from dmlbench.spec.component import Component
-from dmlbench.spec.model import PROSE, Id, Number, Spec
+from dmlbench.spec.model import PROSE, Id, Number, Setting, Spec
 
 
 class Term(Component):
@@ -55,6 +55,8 @@ class Method(Spec):
     """The method this one is compared with."""
     settings_from: str = Field(default="", json_schema_extra=PROSE)
     """Where the settings come from: the paper, its code, a validation search."""
+    search: dict[str, list[Setting]] = Field(default_factory=dict, json_schema_extra=PROSE)
+    """The values that a search may try, by `COMPONENT.SETTING`."""
 
     trains: bool = True
     sampler: Component | None = None
@@ -81,7 +83,8 @@ class Method(Spec):
         twice = sorted({n for n in names if names.count(n) > 1} | (fixed & set(names)))
         if twice:
             raise ValueError(f"component names are used twice or reserved: {', '.join(twice)}")
-        for name, user in {**self.augmenters, **self.terms}.items():
+        users: dict[str, Augmenter | Term] = {**self.augmenters, **self.terms}
+        for name, user in users.items():
             if user.miner is not None and user.miner not in self.miners:
                 raise ValueError(f"{name}: no miner is called {user.miner!r}")
             if self.heads and user.head not in self.heads:

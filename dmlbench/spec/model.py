@@ -7,7 +7,7 @@ import json
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 
 def _number(value: object) -> object:
@@ -31,7 +31,7 @@ ComponentId = Annotated[str, Field(pattern=rf"^(?:{ID_PATTERN}:)?{ID_PATTERN}$")
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 #: Marks a field that explains and does not rule: it stays out of the digest.
-PROSE = {"prose": True}
+PROSE: dict[str, JsonValue] = {"prose": True}
 
 
 class Spec(BaseModel):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dmlbench.spec.model import PROSE, ID_PATTERN, Id, Spec
+from dmlbench.spec.model import ID_PATTERN, PROSE, Id, Spec
 
 ProtocolId = Annotated[str, Field(pattern=rf"^(?:local/)?{ID_PATTERN}/v[0-9]+$")]
 

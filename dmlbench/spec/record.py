@@ -9,7 +9,7 @@ from pydantic import Field
 from dmlbench.spec.model import Digest, Id, Spec
 from dmlbench.spec.protocol import ProfileName, ProtocolId, Scored
 
-RECORD_SCHEMA = 1
+RECORD_SCHEMA: Literal[1] = 1
 
 RunKey = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 

@@ -30,7 +30,9 @@ def build_spec(model: type[S], data: dict[str, Any], *, place: object) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or model.__name__
-        near = nearest(str(first["loc"][-1]), model.model_fields) if first["type"] == "extra_forbidden" else None
+        near = (
+            nearest(str(first["loc"][-1]), model.model_fields) if first["type"] == "extra_forbidden" else None
+        )
         raise SpecError(f"{key}: {first['msg']}", place=place, near=near) from error
 
 

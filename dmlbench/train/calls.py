@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
 
 from dmlbench.train.component import Built
+from dmlbench.train.memory import Memory
 from dmlbench.train.randomness import derive, generator, reseed_globals
 from dmlbench.train.recipe import Recipe
 from dmlbench.train.rows import Rows
@@ -18,7 +19,7 @@ from dmlbench.train.sight import Sight, scope_of
 class Calls:
     """The calls of one run; `begin` starts a step."""
 
-    def __init__(self, recipe: Recipe, seed: int, memories: nn.ModuleDict) -> None:
+    def __init__(self, recipe: Recipe, seed: int, memories: Mapping[str, Memory]) -> None:
         self._recipe = recipe
         self._seed = seed
         self._memories = memories
@@ -49,10 +50,10 @@ class Calls:
         return None if function is None else self.call(built, event, scope, function)
 
     def seen_by(self, name: str, scope: Scope, rows: Rows) -> Scope:
-        """`scope` plus the rows and pairs that the component called `name` sees, and what its miner yields."""
+        """`scope` plus the rows and pairs that the component `name` sees, and what its miner yields."""
         recipe = self._recipe
         sight = recipe.sights.get(name, Sight(head=recipe.main_head))
-        memory = self._memories[name] if name in self._memories else None
+        memory = self._memories.get(name)
         seen = scope_of(scope, rows, sight, memory)
         miner = recipe.miner_of(name)
         if miner is not None:

@@ -26,7 +26,9 @@ class Holding:
         known = self._optimisation.objectives | {BACKBONE}
         self.names = frozenset(names)
         if unknown := self.names - known:
-            raise ContractError(f"hold names {sorted(unknown)}", way_out=f"it can name: {', '.join(sorted(known))}")
+            raise ContractError(
+                f"hold names {sorted(unknown)}", way_out=f"it can name: {', '.join(sorted(known))}"
+            )
         self.set_modes()
 
     def parameters(self) -> list[nn.Parameter]:

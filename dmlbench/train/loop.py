@@ -38,7 +38,14 @@ class Trainer:
     """
 
     def __init__(
-        self, recipe: Recipe, images: TrainingImages, track: Track, *, seed: int, budget: int, extra_forwards: int
+        self,
+        recipe: Recipe,
+        images: TrainingImages,
+        track: Track,
+        *,
+        seed: int,
+        budget: int,
+        extra_forwards: int,
     ) -> None:
         self.recipe = recipe
         self.images = images
@@ -62,7 +69,7 @@ class Trainer:
         self.memories = nn.ModuleDict(memories).to(self._device)
         self.optimisation = Optimisation(recipe.modules, track.optimiser)
         self._holding = Holding(recipe, self.optimisation)
-        self._calls = Calls(recipe, seed, self.memories)
+        self._calls = Calls(recipe, seed, dict(self.memories.items()))
         self._run_scope = Scope(values={**recipe.facts, **self._services()})
         self._untouched = fingerprints(recipe.components)
 
@@ -95,7 +102,7 @@ class Trainer:
         self.step_number += 1
         if self.extra_forwards > self._forward_limit:
             raise RunError(
-                f"{self.extra_forwards} gradient-free image passes; the protocol allows {self._forward_limit}",
+                f"{self.extra_forwards} gradient-free image passes, {self._forward_limit} are allowed",
                 place=f"step {self.step_number}",
             )
         return log
@@ -119,7 +126,9 @@ class Trainer:
             views = {head: model.views(model.embed(features, head), head) for head in model.heads}
         rows = {head: Rows(views[head], columns, source, len(batch.indices)) for head in views}
 
-        at_rest = self._with_features(scope, features.detach(), maps, {h: r.detach() for h, r in rows.items()})
+        at_rest = self._with_features(
+            scope, features.detach(), maps, {h: r.detach() for h, r in rows.items()}
+        )
         self._play("before_main", at_rest, {head: r.detach() for head, r in rows.items()})
         log: dict[str, float] = {}
         parts: dict[str, Tensor] = {}
@@ -143,7 +152,9 @@ class Trainer:
         batch = drawn if isinstance(drawn, Batch) else Batch(drawn)
         promised = set(sampler.entry.plugin.provides)
         if set(batch.roles) != promised:
-            raise ContractError(f"the sampler drew the roles {sorted(batch.roles)}, it promised {sorted(promised)}")
+            raise ContractError(
+                f"the sampler drew the roles {sorted(batch.roles)}, it promised {sorted(promised)}"
+            )
         if not 0 < len(batch.indices) <= self._batch_size:
             raise ContractError(
                 f"the sampler drew {len(batch.indices)} images; a step has 1 to {self._batch_size}",
@@ -253,11 +264,15 @@ class Trainer:
             seen = self._calls.seen_by(name, scope, rows[head])
             for objective, loss in self._calls.event(built, event, seen) or ():
                 if objective == MAIN:
-                    raise ContractError(f"{name}.{event} yielded a loss for the main objective", way_out="add a term")
+                    raise ContractError(
+                        f"{name}.{event} yielded a loss for the main objective", way_out="add a term"
+                    )
                 if objective not in self._holding.names:
                     self._step(objective, loss, name)
 
-    def _with_features(self, scope: Scope, features: Tensor, maps: dict[str, Tensor], rows: dict[str, Rows]) -> Scope:
+    def _with_features(
+        self, scope: Scope, features: Tensor, maps: dict[str, Tensor], rows: dict[str, Rows]
+    ) -> Scope:
         return scope.child(
             features=features,
             feature_maps=maps if features.requires_grad else {name: m.detach() for name, m in maps.items()},

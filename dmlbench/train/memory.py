@@ -18,7 +18,10 @@ class Memory(nn.Module):
         self.register_buffer("pushed", torch.zeros((), dtype=torch.int64))
 
     def push(
-        self, embeddings: Float[Tensor, "rows dim"], labels: Int[Tensor, " rows"], indices: Int[Tensor, " rows"]
+        self,
+        embeddings: Float[Tensor, "rows dim"],
+        labels: Int[Tensor, " rows"],
+        indices: Int[Tensor, " rows"],
     ) -> None:
         """Remember these rows; the oldest ones give way."""
         size = len(self.labels)

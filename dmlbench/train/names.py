@@ -45,7 +45,9 @@ NAMES: dict[str, Name] = {
     "domain": Name("input", "Int[rows]: domain of each image", "a protocol with a domain column"),
     "indices": Name("rows", "Int[rows]: training index of the image each row came from"),
     "features": Name("batch", "Float[rows feature_dim]: backbone feature of the images"),
-    "feature_maps": Name("batch", "dict of str -> tensor: named maps of the backbone", "a backbone that returns maps"),
+    "feature_maps": Name(
+        "batch", "dict of str -> tensor: named maps of the backbone", "a backbone that returns maps"
+    ),
     "heads": Name("batch", "dict of head name -> Float[rows dim]: unit embeddings of the images"),
     # rows: the rows a term or miner sees, synthetic ones after real ones
     "embeddings": Name("rows", "Float[rows dim]: the view that the term asks for (unit unless said)"),
@@ -56,7 +58,9 @@ NAMES: dict[str, Name] = {
     "ball": Name("rows", "Float[rows dim]: in the Poincaré ball", "a head with a ball view"),
     "source": Name("rows", "Int[rows]: position in the batch of the image each row came from"),
     "is_synthetic": Name("rows", "Bool[rows]: rows made by an augmenter"),
-    "teacher": Name("rows", "Float[rows dim]: the teacher's embedding of the same pixels", "a [teacher] in the recipe"),
+    "teacher": Name(
+        "rows", "Float[rows dim]: the teacher's embedding of the same pixels", "a [teacher] in the recipe"
+    ),
     "weights": Name("mined", "Float[rows]: weight of each row", "a miner that yields weights"),
     # pairs: anchors x refs
     "anchors": Name("pairs", "Float[anchors dim]: the term's rows, in its view"),
@@ -68,7 +72,9 @@ NAMES: dict[str, Name] = {
     "pairs": Name("mined", "Pairs: what the miner chose", "a miner that yields pairs"),
     "triplets": Name("mined", "Triplets: what the miner chose", "a miner that yields triplets"),
     # services
-    "embed": Name("service", "embed(indices) -> Float[n dim]: raw, evaluation mode, no gradient; costs forwards"),
+    "embed": Name(
+        "service", "embed(indices) -> Float[n dim]: raw, evaluation mode, no gradient; costs forwards"
+    ),
     "embed_all": Name("service", "embed_all() -> Float[num_samples dim]: raw, evaluation mode, no gradient"),
     "head": Name("forward", "head(features) -> Float[n dim]: the main head's raw embedding, with gradient"),
     "to_view": Name("forward", "to_view(raw, 'unit') -> that view of raw embeddings"),

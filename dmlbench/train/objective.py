@@ -30,9 +30,12 @@ def part_value(name: str, answer: Any, log: dict[str, float]) -> Tensor | None:
 
 def _scalar(name: str, value: Any) -> Tensor:
     if not isinstance(value, Tensor) or value.ndim != 0:
-        what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        what = (
+            f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        )
         raise ContractError(
-            f"{name} returned {what}", way_out="a scalar tensor, a dict of scalars, or None when nothing counted"
+            f"{name} returned {what}",
+            way_out="a scalar tensor, a dict of scalars, or None when nothing counted",
         )
     return value
 
@@ -55,7 +58,8 @@ def _weight(recipe: Recipe, name: str, weight: Any) -> float | Tensor:
     owner, _, attribute = weight.rpartition(".")
     if owner not in recipe.components:
         raise ContractError(
-            f"{name}: weight {weight!r} names no component of the recipe", near=nearest(owner, recipe.components)
+            f"{name}: weight {weight!r} names no component of the recipe",
+            near=nearest(owner, recipe.components),
         )
     component = recipe.components[owner].object
     if not hasattr(component, attribute):

@@ -124,7 +124,10 @@ class Optimisation:
 
 
 def _clip(parameters: list[nn.Parameter], largest: float) -> None:
-    """Scale the gradients together to an L2 norm of at most `largest`; out of place: some are expanded views."""
+    """Scale the gradients together to an L2 norm of at most `largest`.
+
+    Out of place: some gradients are expanded views.
+    """
     moved = [parameter for parameter in parameters if parameter.grad is not None]
     norm = nn.utils.get_total_norm([parameter.grad for parameter in moved])
     if norm > largest:

@@ -63,7 +63,8 @@ class Recipe:
         self.combiner = make("loss", method.combiner, "combiner") if method.combiner else None
         self.others = {name: make("loss", spec, name) for name, spec in method.others.items()}
         self.sights = {
-            name: Sight.of(user, self.main_head) for name, user in {**method.augmenters, **method.terms}.items()
+            name: Sight.of(user, self.main_head)
+            for name, user in {**method.augmenters, **method.terms}.items()
         }
         self._read_signatures()
 
@@ -115,7 +116,9 @@ class Recipe:
         built = build(kind, spec, name, self.facts, self._seed)
         actual = getattr(built.entry.plugin, "role", None)
         if role is not None and actual != role:
-            raise UsageError(f"{built.entry.full_id} is a {actual}, not a {role}", place=f"component {name!r}")
+            raise UsageError(
+                f"{built.entry.full_id} is a {actual}, not a {role}", place=f"component {name!r}"
+            )
         return built
 
     # ---- what each may ask for

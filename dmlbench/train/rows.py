@@ -72,7 +72,9 @@ class Rows:
                 way_out=f"rows of shape (new, {have.shape[1]}) and as many sources",
             )
         if len(new.source) and int(new.source.max()) >= len(self):
-            raise ContractError(f"{owner}: source {int(new.source.max())} is past the last of {len(self)} rows")
+            raise ContractError(
+                f"{owner}: source {int(new.source.max())} is past the last of {len(self)} rows"
+            )
         return Rows(
             {**self.views, view: torch.cat([have, new.rows])},
             {k: torch.cat([v, v[new.source]]) for k, v in self.columns.items()},

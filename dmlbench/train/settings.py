@@ -26,12 +26,17 @@ def settings_model(target: Any, owner: str) -> type[pydantic.BaseModel]:
         default = ... if parameter.default is parameter.empty else parameter.default
         fallback = type(default) if default not in (..., None) else Any
         hint = hints.get(parameter.name, parameter.annotation)
-        fields[parameter.name] = (fallback if hint is parameter.empty or isinstance(hint, str) else hint, default)
+        fields[parameter.name] = (
+            fallback if hint is parameter.empty or isinstance(hint, str) else hint,
+            default,
+        )
     config = pydantic.ConfigDict(strict=True, extra="forbid", frozen=True, arbitrary_types_allowed=True)
     try:
         return pydantic.create_model(f"{owner} settings", __config__=config, **fields)
     except pydantic.errors.PydanticUserError as error:
-        raise ContractError(f"{owner}: a setting cannot be typed: {error}", place=location(function)) from error
+        raise ContractError(
+            f"{owner}: a setting cannot be typed: {error}", place=location(function)
+        ) from error
 
 
 def resolve_settings(target: Any, given: Mapping[str, Any], owner: str) -> dict[str, Any]:

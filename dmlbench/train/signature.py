@@ -60,7 +60,9 @@ def read_request(
                 way_out="name the arguments, or map a foreign signature with reads={…} in the descriptor",
             )
         if parameter.kind is parameter.POSITIONAL_ONLY:
-            raise ContractError(f"{what}: {parameter.name!r} is positional-only; core passes by name", place=place)
+            raise ContractError(
+                f"{what}: {parameter.name!r} is positional-only; core passes by name", place=place
+            )
         name = reads.get(parameter.name, parameter.name)
         if not (name in roles and "rows" in READABLE[moment]):
             _check(name, parameter, moment, what, place, present)

@@ -47,5 +47,7 @@ class State(nn.Module):
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         if state.keys() != self._values.keys():
-            raise ContractError(f"the saved state has fields {sorted(state)}, the component {sorted(self._values)}")
+            raise ContractError(
+                f"the saved state has fields {sorted(state)}, the component {sorted(self._values)}"
+            )
         self._values.update(state)

@@ -26,7 +26,7 @@ class NewRows:
     `source` is the position of the row each was made from; every other column follows it.
     """
 
-    rows: Float[Tensor, "new *dims"]
+    rows: Float[Tensor, new * dims]
     source: Int[Tensor, " new"]
 
 
@@ -57,7 +57,7 @@ class ParamGroup:
 
     parameters: Iterable[nn.Parameter | nn.Module]
     objective: str = "main"
-    """Which objective's gradient reaches them; others than `main` are yielded by the component's own events."""
+    """Whose gradient reaches them; losses of others than `main` are yielded by the component's events."""
     optimiser: Literal["adam", "adamw", "sgd", "rmsprop"] | None = None
     rate: float | None = None
     rate_factor: float = 1.0

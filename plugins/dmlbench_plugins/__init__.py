@@ -48,7 +48,7 @@ def dmlbench_losses() -> Iterator[LossPlugin]:
         id="proxy-nca",
         target=f"{_HERE}.losses.proxy_nca:ProxyNca",
         summary="Neighbourhood component analysis against one learned proxy a class.",
-        reference="Movshovitz-Attias et al., ICCV 2017, arXiv 1703.07464; Teh et al., ECCV 2020, arXiv 2004.01113",
+        reference="Movshovitz-Attias et al., ICCV 2017, arXiv 1703.07464",
     )
     yield LossPlugin(
         id="center",
@@ -74,7 +74,7 @@ def dmlbench_miners() -> Iterator[MinerPlugin]:
         id="semihard",
         target=f"{_HERE}.miners.semihard:semihard",
         yields="triplets",
-        summary="For each positive pair the nearest negative that is farther than the positive, inside the margin.",
+        summary="For each positive pair the nearest negative beyond it, inside the margin.",
         reference="Schroff, Kalenichenko, Philbin, CVPR 2015, arXiv 1503.03832",
     )
 

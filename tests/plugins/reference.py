@@ -48,11 +48,15 @@ def multi_similarity(similarity, positives, negatives, alpha, beta, base, epsilo
 
 
 def multi_similarity_weights(s, p, n, alpha, beta, base):
-    """What one anchor's loss falls by with each kept positive's similarity, and rises by with each negative's."""
-    return (
-        [1 / (math.exp(-alpha * (base - s[j])) + sum(math.exp(-alpha * (s[k] - s[j])) for k in p)) for j in p],
-        [1 / (math.exp(beta * (base - s[j])) + sum(math.exp(beta * (s[k] - s[j])) for k in n)) for j in n],
-    )
+    """How fast one anchor's loss falls with each kept positive and rises with each kept negative."""
+
+    def weights(kept, factor):
+        return [
+            1 / (math.exp(factor * (base - s[j])) + sum(math.exp(factor * (s[k] - s[j])) for k in kept))
+            for j in kept
+        ]
+
+    return weights(p, -alpha), weights(n, beta)
 
 
 def contrastive(anchors, refs, positives, negatives, positive_margin, negative_margin):
@@ -98,9 +102,7 @@ def cross_entropy(logits, label, label_smoothing=0.0):
     """The label's target is 1 - smoothing + smoothing / classes, every other's smoothing / classes."""
     normaliser = math.log(sum(math.exp(x - max(logits)) for x in logits)) + max(logits)
     even = label_smoothing / len(logits)
-    return sum(
-        ((1 - label_smoothing) * (c == label) + even) * (normaliser - x) for c, x in enumerate(logits)
-    )
+    return sum(((1 - label_smoothing) * (c == label) + even) * (normaliser - x) for c, x in enumerate(logits))
 
 
 def normalised_softmax(rows, weights, labels, temperature):
@@ -137,7 +139,9 @@ def center_step(rows, centers, labels, rate):
     moved = []
     for c, centre in enumerate(centers):
         own = [row for row, label in zip(rows, labels, strict=True) if label == c]
-        moved.append([x - rate * sum(x - row[k] for row in own) / (1 + len(own)) for k, x in enumerate(centre)])
+        moved.append(
+            [x - rate * sum(x - row[k] for row in own) / (1 + len(own)) for k, x in enumerate(centre)]
+        )
     return moved
 
 

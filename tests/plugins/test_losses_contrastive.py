@@ -80,6 +80,14 @@ def test_identical_pictures_have_a_finite_gradient(pairs, dtype):
     assert loss.item() == pytest.approx(1.0, abs=1e-2)
 
 
+def test_a_pair_of_identical_pictures_has_a_closed_hinge(pairs):
+    rows = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    labels = torch.tensor([0, 0, 0])
+    expected = ContrastiveLoss(pos_margin=0, neg_margin=1)(rows, labels).item()
+    assert expected == pytest.approx(math.sqrt(2), abs=1e-9)
+    assert contrastive(*pairs(rows, labels)).item() == pytest.approx(expected, abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [([0, 0, 0, 0], "pull"), ([0, 1, 2, 3], "push")],
@@ -88,9 +96,8 @@ def test_identical_pictures_have_a_finite_gradient(pairs, dtype):
 def test_a_kind_of_which_there_are_no_pairs_counts_zero(four, pairs, labels, expected):
     rows = four[0].clone().requires_grad_()
     loss = contrastive(*pairs(rows, torch.tensor(labels)))
-    distances = [
-        math.sqrt(reference.square_distance(u, v)) for u in four[0].tolist() for v in four[0].tolist() if u != v
-    ]
+    points = four[0].tolist()
+    distances = [math.sqrt(reference.square_distance(u, v)) for u in points for v in points if u != v]
     wanted = distances if expected == "pull" else [1 - d for d in distances if d < 1]
     loss.backward()
     assert loss.item() == pytest.approx(reference.mean(wanted), abs=1e-12)

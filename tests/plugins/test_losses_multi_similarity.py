@@ -82,7 +82,12 @@ def test_anchors_without_pairs_count_in_the_divisor(four, pairs):
             [0.49062910979842, 0.32887852746650],
             [2.5109990927e-8, 1.1399918244e-12, 0.0],
         ),
-        (CODE, 0.64116942288675, [0.37448694641850, 0.25102610716300], [0.99719368277491, 3.3452121335e-4, 0.0]),
+        (
+            CODE,
+            0.64116942288675,
+            [0.37448694641850, 0.25102610716300],
+            [0.99719368277491, 3.3452121335e-4, 0.0],
+        ),
     ],
     ids=["paper", "code"],
 )
@@ -189,7 +194,9 @@ def test_it_equals_pytorch_metric_learning_without_mining(batch, pairs):
 @seeds
 def test_it_mines_what_pytorch_metric_learning_mines(batch, pairs, seed):
     rows, labels = batch(seed=seed)
-    theirs = [set(zip(*half, strict=True)) for half in _halves(MultiSimilarityMiner(epsilon=0.1)(rows, labels))]
+    theirs = [
+        set(zip(*half, strict=True)) for half in _halves(MultiSimilarityMiner(epsilon=0.1)(rows, labels))
+    ]
     ours = [set(zip(*half, strict=True)) for half in _halves(mined_tuple(*pairs(rows, labels), 0.1))]
     assert ours == theirs
 

@@ -72,7 +72,9 @@ def test_gradients_agree_with_finite_differences(batch):
 
 
 def test_it_knows_one_weight_vector_a_class_without_bias():
-    assert {name: tuple(p.shape) for name, p in NormalisedSoftmax(9, 4).named_parameters()} == {"weights": (9, 4)}
+    assert {name: tuple(p.shape) for name, p in NormalisedSoftmax(9, 4).named_parameters()} == {
+        "weights": (9, 4)
+    }
 
 
 def test_a_class_far_away_does_not_overflow():

@@ -13,7 +13,11 @@ from . import reference
 
 # Neither rows nor proxies have unit length: the loss normalises.
 TWO = ([[2.0, 0.0], [0.0, 0.5]], [[1.0, 0.0], [0.0, 3.0], [-1.0, 0.0]], [0, 1])
-THREE = ([[1.0, 2.0], [3.0, -1.0], [-1.0, 1.0]], [[1.0, 1.0], [2.0, 0.0], [0.0, -1.0], [-1.0, 2.0]], [0, 1, 3])
+THREE = (
+    [[1.0, 2.0], [3.0, -1.0], [-1.0, 1.0]],
+    [[1.0, 1.0], [2.0, 0.0], [0.0, -1.0], [-1.0, 2.0]],
+    [0, 1, 3],
+)
 
 EXACT = {"rel": 0.0, "abs": 1e-10}
 
@@ -68,7 +72,9 @@ def test_both_forms_at_known_scales(case, form, scale, expected):
 )
 def test_each_row_by_itself(form, expected):
     rows, proxies, labels = TWO
-    found = [value(([row], proxies, [y]), form=form, **scales(1, 1)) for row, y in zip(rows, labels, strict=True)]
+    found = [
+        value(([row], proxies, [y]), form=form, **scales(1, 1)) for row, y in zip(rows, labels, strict=True)
+    ]
     assert found == pytest.approx(expected, rel=0, abs=1e-9)
 
 
@@ -191,7 +197,9 @@ def test_gradients_agree_with_finite_differences(batch, options):
 
 
 @pytest.mark.parametrize(
-    ("form", "of_gap"), [("paper", lambda gap: gap), ("softmax", functional.softplus)], ids=["paper", "softmax"]
+    ("form", "of_gap"),
+    [("paper", lambda gap: gap), ("softmax", functional.softplus)],
+    ids=["paper", "softmax"],
 )
 def test_two_classes_compare_two_distances(form, of_gap):
     rows, proxies = [[1.0, 2.0]], [[1.0, 1.0], [2.0, 0.0]]

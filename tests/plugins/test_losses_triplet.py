@@ -48,7 +48,9 @@ def test_positives_and_negatives_are_taken_from_the_refs(batch):
     rows, refs = batch(classes=3, per_class=1, seed=5)[0], batch(seed=6)[0]
     chosen = [(0, 3, 11), (2, 0, 7)]
     found = triplet(rows, refs, Triplets(torch.tensor(chosen).T), margin=3.0)
-    assert found.item() == pytest.approx(reference.triplet(rows.tolist(), refs.tolist(), chosen, 3.0), rel=1e-10)
+    assert found.item() == pytest.approx(
+        reference.triplet(rows.tolist(), refs.tolist(), chosen, 3.0), rel=1e-10
+    )
 
 
 @few

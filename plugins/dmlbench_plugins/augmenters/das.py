@@ -62,7 +62,7 @@ class Das(nn.Module):
         self.frequency.index_put_((labels[:, None], top), torch.ones_like(top), accumulate=True)
 
     def remember(self, unit: Float[Tensor, "rows dim"], labels: Int[Tensor, " rows"]) -> None:
-        """Push all ordered differences inside each class, first operand outermost; zero vectors are dropped."""
+        """Push all ordered differences inside each class, first operand outermost; zeros are dropped."""
         same = labels[:, None] == labels
         first, second = same.fill_diagonal_(False).nonzero(as_tuple=True)
         difference = unit[first] - unit[second]
@@ -85,7 +85,9 @@ class Das(nn.Module):
         ones = torch.ones(len(labels), self.frequency.shape[1], device=labels.device)
         return ones.scatter(1, ranked, drawn)
 
-    def _difference(self, labels: Int[Tensor, " new"], generator: torch.Generator) -> Float[Tensor, "new dim"]:
+    def _difference(
+        self, labels: Int[Tensor, " new"], generator: torch.Generator
+    ) -> Float[Tensor, "new dim"]:
         """A uniform row of each class's bank, zero where the bank is empty."""
         held = self.pushed[labels].clamp(max=self.differences.shape[1])
         uniform = torch.rand(len(labels), generator=generator).to(labels.device)

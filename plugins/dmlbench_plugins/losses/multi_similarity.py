@@ -40,7 +40,9 @@ def mined(
     """Pairs with some tension: negatives above the least positive, positives below the largest negative."""
     least_positive = similarity.masked_fill(~positives, torch.inf).amin(dim=1, keepdim=True)
     most_negative = similarity.masked_fill(~negatives, -torch.inf).amax(dim=1, keepdim=True)
-    return positives & (similarity < most_negative + epsilon), negatives & (similarity > least_positive - epsilon)
+    near = similarity < most_negative + epsilon
+    far = similarity > least_positive - epsilon
+    return positives & near, negatives & far
 
 
 def _log_one_plus_sum_exp(

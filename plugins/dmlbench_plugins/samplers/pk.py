@@ -30,12 +30,14 @@ class PK(nn.Module):
         if len(members) < self.classes:
             raise UsageError(
                 f"a batch needs {self.classes} classes, the training set has {len(members)}",
-                way_out=f"--set sampler.per_class={-(-self.classes * self.per_class // max(1, len(members)))}",
+                way_out="more images per class (per_class), or a track with a smaller batch",
             )
         chosen = torch.randperm(len(members), generator=generator)[: self.classes].tolist()
         return torch.cat([self._images(members[c], generator) for c in chosen])
 
-    def _images(self, images: Int[Tensor, " images"], generator: torch.Generator) -> Int[Tensor, " per_class"]:
+    def _images(
+        self, images: Int[Tensor, " images"], generator: torch.Generator
+    ) -> Int[Tensor, " per_class"]:
         order = torch.randperm(len(images), generator=generator)
         missing = self.per_class - len(order)
         if missing > 0:

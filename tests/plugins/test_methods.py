@@ -1,0 +1,197 @@
+import importlib.metadata
+import inspect
+from pathlib import Path
+
+import dmlbench_plugins
+import pytest
+import torch
+from torch import nn
+
+from dmlbench.errors import MissingPackageError
+from dmlbench.protocols import ids, load_task, load_track
+from dmlbench.registry.descriptors import KINDS
+from dmlbench.registry.registry import load_target
+from dmlbench.registry.report import Entry
+from dmlbench.run.methods import load_method
+from dmlbench.run.planner import check_components
+from dmlbench.train.numerics import Numerics
+from dmlbench.train.recipe import Recipe
+from dmlbench.train.settings import settings_model
+
+HERE = Path(dmlbench_plugins.__file__).parent
+
+OFFERED = [plugin for hook in KINDS for plugin in getattr(dmlbench_plugins, hook)()]
+METHODS = [plugin for plugin in OFFERED if plugin.kind == "method"]
+COMPONENTS = [plugin for plugin in OFFERED if plugin.kind != "method"]
+
+FOLDERS = {
+    "losses": "loss",
+    "samplers": "sampler",
+    "miners": "miner",
+    "augmenters": "augmenter",
+    "backbones": "backbone",
+    "datasets": "dataset",
+}
+
+FACTS = {
+    "num_classes": 40,
+    "num_samples": 400,
+    "class_counts": torch.full((40,), 10),
+    "steps": 100,
+    "epoch_steps": 3,
+    "batch_size": 128,
+}
+
+
+def entry(plugin):
+    return Entry(plugin, "dmlbench", "0")
+
+
+def method(name):
+    (plugin,) = [plugin for plugin in METHODS if plugin.id == name]
+    return load_method(entry(plugin))
+
+
+def by_id(plugin):
+    return f"{plugin.kind}-{plugin.id}"
+
+
+methods = pytest.mark.parametrize("plugin", METHODS, ids=by_id)
+components = pytest.mark.parametrize("plugin", COMPONENTS, ids=by_id)
+tasks = pytest.mark.parametrize("task", ids("task"))
+
+
+# ---- descriptors
+
+
+def test_the_built_in_plugins_come_in_by_an_entry_point():
+    points = importlib.metadata.distribution("dmlbench").entry_points
+    assert [point.value for point in points if point.group == "dmlbench"] == ["dmlbench_plugins"]
+
+
+def test_every_kind_has_a_hook_and_no_id_is_used_twice():
+    names = [by_id(plugin) for plugin in OFFERED]
+    assert {plugin.kind for plugin in OFFERED} == {kind.kind for kind in KINDS.values()}
+    assert len(names) == len(set(names))
+
+
+@components
+def test_what_a_descriptor_points_at_can_be_imported(plugin):
+    try:
+        target = load_target(entry(plugin))
+    except MissingPackageError as error:
+        pytest.skip(f"an extra is not installed: {error.way_out}")
+    assert callable(target)
+    assert plugin.summary
+    if plugin.kind == "dataset":
+        assert plugin.licence
+        assert plugin.attribution
+    else:
+        assert inspect.isfunction(target) or issubclass(target, nn.Module)
+        settings_model(target, plugin.id)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_file_is_offered_by_a_descriptor_of_its_kind(folder):
+    files = {
+        f"dmlbench_plugins.{folder}.{p.stem}" for p in (HERE / folder).glob("*.py") if p.stem != "__init__"
+    }
+    offered = {plugin.target.split(":")[0] for plugin in COMPONENTS if plugin.kind == FOLDERS[folder]}
+    assert files
+    assert offered == files
+
+
+def test_every_component_has_a_file_of_its_own():
+    modules = [plugin.target.split(":")[0] for plugin in COMPONENTS]
+    assert len(modules) == len(set(modules))
+
+
+def test_no_plugin_stands_outside_the_folders():
+    assert {path.name for path in HERE.iterdir() if path.is_dir() and path.name != "__pycache__"} == {
+        *FOLDERS,
+        "methods",
+    }
+
+
+# ---- recipes
+
+
+def test_every_recipe_is_offered():
+    files = {path.stem for path in (HERE / "methods").glob("*.toml")}
+    assert files == {plugin.target.split(":")[1] for plugin in METHODS}
+
+
+@methods
+def test_a_recipe_is_valid_and_its_file_is_named_after_its_id(plugin):
+    recipe = load_method(entry(plugin))
+    assert recipe.id == plugin.id
+    assert plugin.target == f"dmlbench_plugins.methods:{plugin.id.replace('-', '_')}"
+    assert recipe.summary
+
+
+@methods
+def test_a_recipe_is_compared_with_one_that_is_offered_and_never_with_itself(plugin):
+    seen = [plugin.id]
+    base = load_method(entry(plugin)).base
+    while base is not None:
+        assert base in {other.id for other in METHODS}
+        assert base not in seen
+        seen.append(base)
+        base = method(base).base
+
+
+@methods
+def test_a_recipe_that_trains_says_where_it_and_its_settings_come_from(plugin):
+    recipe = load_method(entry(plugin))
+    if recipe.trains:
+        assert recipe.paper
+        assert recipe.settings_from
+        assert recipe.fidelity != "baseline"
+    else:
+        assert recipe.fidelity == "baseline"
+
+
+@tasks
+@methods
+def test_the_components_of_a_recipe_exist_and_their_settings_resolve(plugin, task):
+    the_task = load_task(task)
+    sources = check_components(load_method(entry(plugin)), the_task, load_track(the_task.track))
+    assert {"backbone", "main", "sampler"} <= sources.keys()
+    assert all(digest.startswith("sha256:") for digest in sources.values())
+
+
+@tasks
+@methods
+def test_a_recipe_can_be_built_on_every_track(plugin, task):
+    recipe = load_method(entry(plugin))
+    track = load_track(load_task(task).track)
+    built = Recipe(recipe, track, FACTS, set(), Numerics("cpu-fp32"), seed=0)
+    assert built.terms.keys() == recipe.terms.keys()
+    assert built.facts["embedding_dim"] == (256 if plugin.id == "raw-pixels" else track.dimension)
+
+
+@pytest.mark.parametrize(
+    ("name", "component", "settings"),
+    [
+        ("multi-similarity", "loss", {"alpha": 2.0, "beta": 40.0, "base": 0.5, "epsilon": 0.1}),
+        ("contrastive", "loss", {"positive_margin": 0.0, "negative_margin": 1.0}),
+        ("triplet-semihard", "loss", {"margin": 0.2}),
+        ("triplet-semihard", "semihard", {"margin": 0.2}),
+        ("normalised-softmax", "loss", {"temperature": 0.05}),
+        ("proxy-nca", "loss", {"form": "paper", "scale_embedding": 3.0, "scale_proxy": 3.0}),
+        ("softmax-center", "center", {"rate": 0.5}),
+        ("das", "das", {"copies": 3, "channels": 4, "scale_low": 0.99, "scale_high": 1.01, "bank": 10}),
+        ("das", "das", {"shift": 0.01, "detach": True}),
+        ("das", "loss", {"alpha": 2.0, "beta": 40.0, "base": 0.5, "epsilon": 0.1}),
+    ],
+)
+def test_a_recipe_has_the_settings_of_the_source_that_it_names(name, component, settings):
+    track = load_track(ids("track")[0])
+    built = Recipe(method(name), track, FACTS, set(), Numerics("cpu-fp32"), seed=0).built[component]
+    assert {key: built.settings[key] for key in settings} == settings
+
+
+def test_a_method_and_its_base_differ_in_what_is_studied_alone():
+    with_das, without = method("das"), method(method("das").base)
+    assert with_das.terms == without.terms
+    assert method("softmax-center").terms["loss"] == method("normalised-softmax").terms["loss"]
