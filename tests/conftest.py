@@ -55,7 +55,7 @@ backbone = { component = "dmlbench:conv4", settings = { width = 8 } }
 head = { component = "dmlbench:linear" }
 sampler = { component = "dmlbench:pk", settings = { per_class = 3 } }
 optimiser = { name = "adamw", rate = 2e-3, weight_decay = 5e-4, schedule = "cosine" }
-budget = { smoke = 640, quick = 9600 }
+budget = { smoke = 640, quick = 6400 }
 
 [images]
 size = 16
@@ -165,7 +165,9 @@ def python() -> Callable[..., Result]:
 def distribution(tmp_path: Path) -> Callable[..., SimpleNamespace]:
     """Make an installed distribution that offers plugins; `site` belongs on the path."""
 
-    def make(name: str, code: str, *, version: str = "0.1", entry: str = "plugin", **files: str) -> SimpleNamespace:
+    def make(
+        name: str, code: str, *, version: str = "0.1", entry: str = "plugin", **files: str
+    ) -> SimpleNamespace:
         site, module = tmp_path / "site", name.replace("-", "_")
         info = site / f"{module}-{version}.dist-info"
         info.mkdir(parents=True)

@@ -14,7 +14,9 @@ def test_hints_that_are_not_there_take_no_line():
 
 
 def test_only_what_went_wrong_in_a_run_or_in_results_exits_with_1():
-    tree = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DmlbenchError)]
+    tree = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DmlbenchError)
+    ]
     assert {kind for kind in tree if kind.exit_code == 1} == {RunError, ResultsError}
 
 
@@ -25,7 +27,8 @@ def test_the_drawn_tree_names_every_class():
 
 
 @pytest.mark.parametrize(
-    ("word", "near"), [("proxyanchor", "proxy-anchor"), ("contrastiv", "contrastive"), ("zzz", None), ("", None)]
+    ("word", "near"),
+    [("proxyanchor", "proxy-anchor"), ("contrastiv", "contrastive"), ("zzz", None), ("", None)],
 )
 def test_nearest_finds_misspellings_and_nothing_else(word, near):
     assert nearest(word, ["contrastive", "proxy-anchor"]) == near

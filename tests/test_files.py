@@ -26,9 +26,14 @@ def test_nan_is_refused_and_the_old_file_stays(tmp_path):
 
 def test_a_block_that_raises_leaves_the_old_file_and_no_other(tmp_path):
     write_text(tmp_path / "a", "old")
-    with pytest.raises(RuntimeError, match="half"), replacing(tmp_path / "a") as temporary:
-        temporary.write_text("ne")
-        raise RuntimeError("half")
+
+    def half():
+        with replacing(tmp_path / "a") as temporary:
+            temporary.write_text("ne")
+            raise RuntimeError("half")
+
+    with pytest.raises(RuntimeError, match="half"):
+        half()
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_text() == "old"
 

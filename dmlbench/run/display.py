@@ -57,9 +57,9 @@ class LiveDisplay:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[what]}"),
+            TextColumn("{task.fields[what]}", markup=False),
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
@@ -99,7 +99,8 @@ class LiveDisplay:
             self._bars.remove_task(task)
         self._done += 1
         self._bars.update(self._all, completed=self._done, what=f"{self._done} of {self._total}")
-        self._bars.console.print(summary(planned, record, cached=cached), highlight=False)
+        line = summary(planned, record, cached=cached)
+        self._bars.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

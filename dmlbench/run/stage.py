@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
 import traceback
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,12 @@ def _context() -> multiprocessing.context.ForkServerContext:
         os.environ.setdefault(name, value)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["dmlbench.run.preload"])
+    resource_tracker.ensure_running()  # first, because it lets SIGINT through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()  # deaf to Ctrl-C from its first moment: that is the parent's to handle
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
 
 
@@ -112,22 +120,19 @@ def _failure(error: Exception, directory: RunDirectory) -> dict[str, Any]:
     }
 
 
-# What torch.save and safetensors say, each in its own words, when the system refuses to write.
-_REFUSED = (
-    "No space left on device",
-    "File too large",
-    "Disk quota exceeded",
-    "PytorchStreamWriter failed writing",
-)
+_REFUSED = ("No space left on device", "File too large", "Disk quota exceeded")
+# torch.save loses the system's own words: its archive notices that fewer bytes arrived than it wrote.
+_CUT_SHORT = re.compile(r"PytorchStreamWriter failed writing|inline_container\.cc.*unexpected pos")
 
 
 def _disk_trouble(error: Exception, directory: RunDirectory) -> str | None:
+    """The one clear line for a write that the system refused, whoever noticed it."""
     text = str(error)
-    if not any(words in text for words in _REFUSED):
+    said = next((words for words in _REFUSED if words in text), None)
+    if said is None and not _CUT_SHORT.search(text):
         return None
-    what = next((words for words in _REFUSED[:3] if words in text), "the disk is full")
     hint = "make room there, or name another folder with --out; the same command continues"
-    return f"cannot write to {directory.root}: {what}\n  try  {hint}"
+    return f"cannot write to {directory.root}: {said or 'the disk seems to be full'}\n  try  {hint}"
 
 
 def _short(filename: str) -> str:

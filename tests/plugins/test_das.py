@@ -69,16 +69,17 @@ def test_all_ordered_differences_of_a_class_are_remembered_in_order():
 
 
 def test_the_oldest_differences_leave_a_full_bank_first():
-    component = das(1, 1, channels=1, bank=3)
+    component = das(1, 1, channels=1, bank=4)
 
     def push(*rows):
         component.remember(torch.tensor(rows).double()[:, None], torch.zeros(len(rows)).long())
         return [row[0] for row in banks(component)[0]]
 
     assert push(0.0, 1.0) == [-1, 1]  # arrived: -1, 1
-    assert push(0.0, 2.0) == [-2, 1, 2]  # -2, 2
-    assert push(0.0, 10.0, 30.0) == [-20, 20, 30]  # of six the last three: -20, 30, 20
-    assert push(0.0, 7.0) == [-7, 7, 20]  # -7, 7
+    assert push(0.0, 2.0) == [-2, -1, 1, 2]  # -2, 2
+    assert push(0.0, 3.0) == [-3, -2, 2, 3]  # -3, 3
+    assert push(0.0, 10.0, 30.0) == [-20, 10, 20, 30]  # of six the last four: 10, -20, 30, 20
+    assert push(0.0, 7.0) == [-7, 7, 20, 30]  # -7, 7
 
 
 @few
@@ -117,7 +118,8 @@ def test_a_copy_worked_out_by_hand(monkeypatch):
     monkeypatch.setattr(module.torch, "rand", lambda *shape, generator: next(draws))
     unit = torch.tensor([[0.6, 0.1, 0.7, -0.2]], dtype=torch.float64)
     made = component(unit, torch.tensor([0]), generator())
-    expected = [0.233821984410132, 0.055016937508266, 0.962796406394663, -0.123788109399596]
+    # (0.34, 0.08, 1.40, -0.18), of length 1.45409765834348
+    expected = [0.233821984410132, 0.055016937508266, 0.962796406394663, -0.123788109393600]
     assert made.rows[0].tolist() == pytest.approx(expected, rel=0, abs=1e-12)
     assert made.source.tolist() == [0]
 

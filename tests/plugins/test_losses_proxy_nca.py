@@ -230,6 +230,18 @@ def test_a_row_opposite_to_its_proxy_at_a_huge_scale_stays_finite_in_single_prec
     assert loss.proxies.grad.isfinite().all()
 
 
+@pytest.mark.parametrize(("form", "expected"), [("paper", -40_000.0), ("softmax", 0.0)])
+def test_proxies_too_far_away_for_an_exponential_still_count_in_single_precision(form, expected):
+    loss = ProxyNca(2, 2, form=form, **scales(100, 100))
+    with torch.no_grad():
+        loss.proxies.copy_(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+    row = torch.tensor([[1.0, 0.0]], requires_grad=True)
+    found = loss(row, torch.tensor([0]))
+    found.backward()
+    assert found.item() == pytest.approx(expected)
+    assert row.grad.isfinite().all()
+
+
 @pytest.mark.parametrize("factor", [1.0, 10.0])
 def test_proxies_have_a_rate_of_their_own_and_no_weight_decay(factor):
     track = Optimiser(name="adamw", rate="2e-3", weight_decay="5e-4", schedule="cosine")

@@ -53,7 +53,11 @@ def test_an_unknown_name_is_answered_with_the_nearest(load, name, near):
 def test_own_rules_are_found_below_the_current_folder(project):
     assert protocols.load_protocol("local/tiny/v1").metrics == ("recall_at_1", "map_at_r")
     assert protocols.load_task("tiny").track == "tiny"
-    assert [protocols.ids(kind)[-1] for kind in ("protocol", "task", "track")] == ["local/tiny/v1", "tiny", "tiny"]
+    assert [protocols.ids(kind)[-1] for kind in ("protocol", "task", "track")] == [
+        "local/tiny/v1",
+        "tiny",
+        "tiny",
+    ]
 
 
 def test_own_rules_are_not_in_the_lock_and_never_frozen(project):

@@ -39,7 +39,11 @@ def test_a_good_plugin_is_found_without_importing_what_it_offers(distribution, i
     ("code", "status", "said"),
     [
         ("raise RuntimeError('out of order\\nsecond line')", "broken", "RuntimeError: out of order"),
-        ("import nothing_of_that_name", "broken", "ModuleNotFoundError: No module named 'nothing_of_that_name'"),
+        (
+            "import nothing_of_that_name",
+            "broken",
+            "ModuleNotFoundError: No module named 'nothing_of_that_name'",
+        ),
         ("len(1)", "broken", "TypeError: object of type 'int' has no len()"),
         ("def broken(:", "broken", "SyntaxError"),
         ("import sys; sys.exit(3)", "broken", "SystemExit: 3"),
@@ -70,7 +74,9 @@ def test_a_broken_plugin_keeps_its_traceback(distribution, installed):
     assert "inner" in report_of("acme-losses").traceback
 
 
-def test_two_of_one_name_in_two_distributions_are_told_apart_by_their_full_ids(distribution, installed, dmlbench):
+def test_two_of_one_name_in_two_distributions_are_told_apart_by_their_full_ids(
+    distribution, installed, dmlbench
+):
     distribution("acme-losses", GOOD)
     installed(distribution("ring-losses", LOSS.format(module="ring_losses")).site)
     assert registry().find("loss", "acme-losses:proxy-ring").status == "ok"

@@ -20,7 +20,9 @@ def file(tmp_path):
     return write
 
 
-@pytest.mark.parametrize(("kind", "name", "near"), [("loss", "contrastiv", "contrastive"), ("miner", "semi-hard", "semihard")])
+@pytest.mark.parametrize(
+    ("kind", "name", "near"), [("loss", "contrastiv", "contrastive"), ("miner", "semi-hard", "semihard")]
+)
 def test_an_unknown_name_is_answered_with_the_nearest_and_the_list(kind, name, near):
     with pytest.raises(UsageError) as error:
         registry().find(kind, name, place="sweep.toml")
@@ -92,7 +94,9 @@ def test_a_file_that_cannot_be_imported_is_named_with_its_line(file, text, said,
     assert error.value.place == f"{path}:{line}"
 
 
-@pytest.mark.parametrize("text", ["my_loss = 3", "import torch\nmy_loss = torch.nn.Identity()", "my_loss = len"])
+@pytest.mark.parametrize(
+    "text", ["my_loss = 3", "import torch\nmy_loss = torch.nn.Identity()", "my_loss = len"]
+)
 def test_what_is_neither_function_nor_class_is_refused(file, text):
     path = file(text)
     with pytest.raises(ContractError, match="my_loss is a"):
@@ -119,7 +123,8 @@ def test_a_module_that_raises_is_an_error_with_its_line(distribution, installed)
 
 
 @pytest.mark.parametrize(
-    ("name", "id"), [("MyLoss", "my-loss"), ("my_loss", "my-loss"), ("ProxyNCA", "proxy-nca"), ("_Loss2", "loss2")]
+    ("name", "id"),
+    [("MyLoss", "my-loss"), ("my_loss", "my-loss"), ("ProxyNCA", "proxy-nca"), ("_Loss2", "loss2")],
 )
 def test_names_of_functions_and_classes_become_ids(name, id):
     assert kebab(name) == id

@@ -40,7 +40,9 @@ def test_a_function_in_a_file_is_named_by_its_recipe(tmp_path):
 
 def test_a_recipe_in_a_file_is_named_by_its_recipe(tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text('id = "mine"\nsummary = ""\nfidelity = "paper"\n[terms.loss]\ncomponent = "contrastive"\n')
+    path.write_text(
+        'id = "mine"\nsummary = ""\nfidelity = "paper"\n[terms.loss]\ncomponent = "contrastive"\n'
+    )
     assert resolve_method(str(path))[0].startswith("local:mine@")
 
 
@@ -53,7 +55,14 @@ def test_changed_settings_give_another_name():
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("2", 2), ("0.5", Decimal("0.5")), ("true", True), ("softmax", "softmax"), ('"a b"', "a b"), ("[1, 2]", [1, 2])],
+    [
+        ("2", 2),
+        ("0.5", Decimal("0.5")),
+        ("true", True),
+        ("softmax", "softmax"),
+        ('"a b"', "a b"),
+        ("[1, 2]", [1, 2]),
+    ],
 )
 def test_a_value_is_read_as_toml_and_a_bare_word_is_text(text, value):
     _, method = resolve_method("proxy-nca", [f"loss.form={text}"])
@@ -93,7 +102,8 @@ def test_a_sum_of_two_of_the_same_miner_name_keeps_them_apart():
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("multi-similarty", "multi-similarity"), ("proxynca", "proxy-nca"), ("das+contrastve", "contrastive")]
+    ("name", "near"),
+    [("multi-similarty", "multi-similarity"), ("proxynca", "proxy-nca"), ("das+contrastve", "contrastive")],
 )
 def test_an_unknown_method_is_answered_with_the_nearest(name, near):
     with pytest.raises(UsageError) as error:

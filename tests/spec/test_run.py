@@ -23,7 +23,9 @@ def spec(method="multi-similarity", changes=(), **fields):
     return RunSpec.model_validate({**given, **fields})
 
 
-@pytest.mark.parametrize("method", ["multi-similarity", "das", "triplet-semihard", "softmax-center", "untrained"])
+@pytest.mark.parametrize(
+    "method", ["multi-similarity", "das", "triplet-semihard", "softmax-center", "untrained"]
+)
 def test_a_run_spec_survives_its_file_with_the_same_key(tmp_path, method):
     before = spec(method)
     write_text(tmp_path / "spec.json", before.to_json())

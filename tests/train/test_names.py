@@ -1,5 +1,7 @@
 """The name table is public API."""
 
+from pathlib import Path
+
 from dmlbench.train.names import EVENTS, NAMES, READABLE
 
 PINNED = """
@@ -25,3 +27,10 @@ def test_every_scope_that_a_moment_reads_has_names():
 
 def test_no_name_gives_the_data_set_or_hidden_labels():
     assert not {"dataset", "task", "clean_labels", "test_labels", "validation_labels"} & set(NAMES)
+
+
+def test_every_name_and_moment_is_documented():
+    page = (Path(__file__).parents[2] / "docs" / "plugins" / "names.md").read_text(encoding="utf-8")
+    missing = [name for name, entry in NAMES.items() if f"| `{name}` | {entry.doc}" not in page]
+    assert missing == []
+    assert [event for event in EVENTS if f"`{event}`" not in page] == []

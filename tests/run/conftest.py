@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+LOSSES = """
+import time
+
+def plain(embeddings, labels):
+    print("talk from a loss")
+    return embeddings.square().sum(dim=1).sub(1).square().mean() + embeddings.var(dim=0).sum()
+
+def slow(embeddings, labels):
+    time.sleep(0.05)
+    return embeddings.var(dim=0).sum()
+
+def raises(embeddings, labels):
+    raise ValueError("out of luck")
+
+def nan(embeddings, labels):
+    return embeddings.sum() * float("nan")
+
+def shape(embeddings, labels):
+    return embeddings.sum(dim=1)
+
+def dies(embeddings, labels):
+    import os
+    os._exit(7)
+
+def typo(embeddings, lables):
+    return embeddings.sum()
+
+def typo_with_default(embeddings, labels, embedings=None):
+    return embeddings.sum()
+
+def setting_before_the_star(embeddings, labels, margin=0.2):
+    return embeddings.sum()
+
+def star(*args):
+    return args[0].sum()
+"""
+
+
+@pytest.fixture
+def losses(project: Path) -> Path:
+    """A file of losses, each with a fault of its own."""
+    path = project / "losses.py"
+    path.write_text(LOSSES)
+    return path
+
+
+@pytest.fixture
+def records(dmlbench):
+    """Issue `run` on the tiny task; its records beside what the command said."""
+
+    def issue(*arguments):
+        done = dmlbench("run", *arguments, "--task", "tiny", "--json")
+        try:
+            found = json.loads(done.out)
+        except ValueError:
+            found = []
+        return SimpleNamespace(status=done.status, err=done.err, records=found)
+
+    return issue
+
+
+@pytest.fixture
+def result():
+    """What of a run has to be equal bit for bit, however often it was interrupted."""
+
+    def read(root: Path):
+        record = json.loads((root / "record.validation.json").read_text())
+        embeddings = {
+            which: hashlib.sha256(
+                (root / f"embeddings.validation.{which}.safetensors").read_bytes()
+            ).hexdigest()
+            for which in ("selected", "last")
+        }
+        numbers = ("metrics", "last_metrics", "validation", "classes", "selected_images", "images_seen")
+        return {**{name: record[name] for name in numbers}, **embeddings}
+
+    return read
+
+
+@pytest.fixture
+def until():
+    """Wait for something to become true."""
+
+    def wait(happens, *, seconds=60.0):
+        end = time.monotonic() + seconds
+        while not happens():
+            assert time.monotonic() < end, "it never happened"
+            time.sleep(0.005)
+
+    return wait
