@@ -51,7 +51,8 @@ def test_mining_keeps_the_pairs_with_tension(four, pairs):
     ids=["paper", "code", "library"],
 )
 def test_four_vectors_with_mining(four, pairs, options, expected):
-    assert multi_similarity(*pairs(*four), **options).item() == pytest.approx(expected, **EXACT)
+    # torch's softplus leaves out exp(-x) above x = 20, which is 1e-12 of the value here.
+    assert multi_similarity(*pairs(*four), **options).item() == pytest.approx(expected, abs=2e-12)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_four_vectors_with_mining(four, pairs, options, expected):
 )
 def test_four_vectors_without_mining(four, pairs, options, expected):
     loss = multi_similarity(*pairs(*four), **options, epsilon=None)
-    assert loss.item() == pytest.approx(expected, **EXACT)
+    assert loss.item() == pytest.approx(expected, abs=2e-12)
 
 
 def test_the_defaults_are_those_of_the_authors_code(four, pairs):

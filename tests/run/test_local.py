@@ -85,6 +85,7 @@ def test_the_same_run_twice_in_one_command_is_made_once(project, records):
     assert done.err.count("(from its record)") == 1
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_numbers_and_other_seeds_others(project, records, result):
     one = records("das", *SMOKE, "--seeds", "0-1")
     two = records("das", *SMOKE, "--seeds", "0", "--out", "other")
@@ -151,6 +152,7 @@ def test_methods_that_do_not_train_are_scored_too(project, records):
     assert (pixels["dimension"], pixels["on_track"]) == (256, False)
 
 
+@pytest.mark.slow
 def test_one_failure_is_a_record_and_stops_nobody(losses, records):
     names = ("raises", "nan", "shape", "dies")
     done = records(*(f"./losses.py:{name}" for name in names), "contrastive", *SMOKE, "--jobs", "2")

@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dmlbench.api import NewRows
+from dmlbench.api import NewRows, UsageError
 
 
 class Das(nn.Module):
@@ -33,6 +33,10 @@ class Das(nn.Module):
         detach: bool = False,
     ) -> None:
         super().__init__()
+        if bank < 1 or not 1 <= channels <= embedding_dim:
+            raise UsageError(
+                f"bank = {bank} and channels = {channels}: at least 1, at most {embedding_dim} channels"
+            )
         self.copies = copies
         self.channels = channels
         self.scale_low = scale_low

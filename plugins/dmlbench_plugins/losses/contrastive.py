@@ -4,6 +4,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+_NO_DISTANCE = 1e-6
+"""Below fp32's resolution of a distance between unit vectors: such pictures are identical, their hinge closed."""
+
 
 def contrastive(
     similarity: Float[Tensor, "anchors refs"],
@@ -19,11 +22,11 @@ def contrastive(
     pairs. Divisor: the pairs whose hinge is open, each kind by itself; a kind without any counts 0.
     """
     # The clamp keeps the square root's gradient finite for identical pictures.
-    distance = (2 - 2 * similarity).clamp(min=1e-12).sqrt()
+    distance = (2 - 2 * similarity).clamp(min=_NO_DISTANCE**2).sqrt()
     pull = functional.relu(distance - positive_margin) * positives
     push = functional.relu(negative_margin - distance) * negatives
     return _mean_of_open(pull) + _mean_of_open(push)
 
 
 def _mean_of_open(hinge: Float[Tensor, "anchors refs"]) -> Float[Tensor, ""]:
-    return hinge.sum() / (hinge > 0).sum().clamp(min=1)
+    return hinge.sum() / (hinge > 2 * _NO_DISTANCE).sum().clamp(min=1)

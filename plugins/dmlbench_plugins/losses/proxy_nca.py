@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dmlbench.api import ParamGroup
+from dmlbench.api import ParamGroup, UsageError
 
 
 class ProxyNca(nn.Module):
@@ -18,7 +18,8 @@ class ProxyNca(nn.Module):
     al. 2020): the positive is included, i.e. cross-entropy over -d; most public code under the first name
     is this one. Only the product of the scales matters; (3, 3) is temperature 1/9. Divisor: the rows.
 
-    The proxies learn at `rate_factor` times the trunk's rate, without weight decay.
+    `label_smoothing` e is torch's (target 1 - e + e/C); papers that spread e over the other classes alone mean
+    e * C / (C - 1) here. The proxies learn at `rate_factor` times the trunk's rate, without weight decay.
     """
 
     def __init__(
@@ -33,6 +34,10 @@ class ProxyNca(nn.Module):
         rate_factor: float = 10.0,
     ) -> None:
         super().__init__()
+        if form == "paper" and label_smoothing:
+            raise UsageError(
+                'label_smoothing needs form = "softmax": the paper\'s form has no target to smooth'
+            )
         self.form = form
         self.scale_embedding = scale_embedding
         self.scale_proxy = scale_proxy
