@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 from filelock import FileLock, Timeout
 
 from dmlbench.errors import RunError
-from dmlbench.files import write_text
+from dmlbench.files import write_json, write_text
 from dmlbench.results.line import decode
 from dmlbench.run.directory import RunDirectory
 from dmlbench.run.planner import Planned
@@ -208,6 +209,9 @@ class _Engine:
         return failed_record(run.planned, run.run_id, failure, threads=self._threads)
 
     def _end(self, run: _Active, record: Record) -> None:
+        if record.outcome.status == "failed":
+            with contextlib.suppress(OSError):  # a full disk may be what it failed of
+                write_json(run.directory.record(run.planned.scored), record.model_dump(mode="json"))
         run.lock.release()
         self._finish(run.planned, record, cached=False)
 

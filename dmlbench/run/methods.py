@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ def load_method(entry: Entry) -> Method:
 def _single(name: str) -> tuple[str, Method, bool]:
     """(full id, recipe, whether it is ad hoc)."""
     if LOCAL_FILE.fullmatch(name):
-        return _bare(registry().find("loss", name), str(Path(name).resolve()))
+        # As the user wrote it: what tells two files of one name apart is their source, not where they lie.
+        return _bare(registry().find("loss", name), os.path.normpath(name))
     if name.endswith(".toml"):
         method = load_spec(Method, Path(name))
         return f"{LOCAL}:{method.id}", method, True

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import re
 import signal
 import sys
 import threading
@@ -121,18 +120,16 @@ def _failure(error: Exception, directory: RunDirectory) -> dict[str, Any]:
 
 
 _REFUSED = ("No space left on device", "File too large", "Disk quota exceeded")
-# torch.save loses the system's own words: its archive notices that fewer bytes arrived than it wrote.
-_CUT_SHORT = re.compile(r"PytorchStreamWriter failed writing|inline_container\.cc.*unexpected pos")
 
 
 def _disk_trouble(error: Exception, directory: RunDirectory) -> str | None:
     """The one clear line for a write that the system refused, whoever noticed it."""
     text = str(error)
     said = next((words for words in _REFUSED if words in text), None)
-    if said is None and not _CUT_SHORT.search(text):
+    if said is None:
         return None
     hint = "make room there, or name another folder with --out; the same command continues"
-    return f"cannot write to {directory.root}: {said or 'the disk seems to be full'}\n  try  {hint}"
+    return f"cannot write to {directory.root}: {said}\n  try  {hint}"
 
 
 def _short(filename: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import resource
 import sys
 import time
@@ -155,8 +156,11 @@ class _Training:
             "mark": self.mark,
             "seconds": self.seconds,
         }
+        # Through memory: a full disk is then the system's error, in its own words, not the archive's.
+        archive = io.BytesIO()
+        torch.save(state, archive)
         with replacing(self.directory.checkpoint) as temporary:
-            torch.save(state, temporary)
+            temporary.write_bytes(archive.getbuffer())
 
     def _progress(self, loss: float | None) -> dict[str, Any]:
         assert self.trainer is not None

@@ -10,6 +10,17 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 
+def _real(value: object) -> object:
+    """Floats as `Decimal`, with the digits they print with, also inside lists and tables."""
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    if isinstance(value, list | tuple):
+        return [_real(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _real(item) for key, item in value.items()}
+    return value
+
+
 def _number(value: object) -> object:
     """Accept what TOML and JSON write for numbers; a float keeps the digits it prints with."""
     if isinstance(value, float | int) and not isinstance(value, bool):
@@ -21,7 +32,10 @@ def _number(value: object) -> object:
 Number = Annotated[Decimal, BeforeValidator(_number)]
 
 #: A component's setting as TOML can say it.
-Setting = bool | int | Decimal | str | list[bool] | list[int] | list[Decimal] | list[str] | dict[str, Any]
+Setting = Annotated[
+    bool | int | Decimal | str | list[bool] | list[int] | list[Decimal] | list[str] | dict[str, Any],
+    BeforeValidator(_real),
+]
 
 #: Ids name files, so their alphabet is small.
 ID_PATTERN = r"[a-z0-9][a-z0-9-]{0,63}"

@@ -30,9 +30,7 @@ def build_spec(model: type[S], data: dict[str, Any], *, place: object) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or model.__name__
-        near = (
-            nearest(str(first["loc"][-1]), model.model_fields) if first["type"] == "extra_forbidden" else None
-        )
+        near = nearest(str(first["loc"][-1]), _keys(model)) if first["type"] == "extra_forbidden" else None
         raise SpecError(f"{key}: {first['msg']}", place=place, near=near) from error
 
 
@@ -43,3 +41,10 @@ def load_spec(model: type[S], path: Path) -> S:
     except OSError as error:
         raise SpecError(f"cannot read the file: {error.strerror}", place=path) from error
     return build_spec(model, parse_toml(text, place=path), place=path)
+
+
+def _keys(model: type[Spec]) -> set[str]:
+    """Every key that a file of this kind may hold, in any of its tables."""
+    schema = model.model_json_schema()
+    tables = [schema, *schema.get("$defs", {}).values()]
+    return {key for table in tables for key in table.get("properties", {})}
