@@ -41,7 +41,7 @@ class Seeds(click.ParamType):
 )
 @click.option("--set", "changes", multiple=True, metavar="COMPONENT.SETTING=VALUE", help="Preview only.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True)
-@click.option("--jobs", type=click.IntRange(1), help="Runs at a time [default: the processor's cores].")
+@click.option("--jobs", type=click.IntRange(1), help="Runs at a time [default: all cores; 1 on a GPU].")
 @click.option("--numerics", help="cpu-fp32, cpu-bf16, cuda-fp32 or cuda-bf16 [default: the best here].")
 @click.option("--fresh", is_flag=True, help="Run again; earlier runs are moved to OUT/.old.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list of records.")
@@ -99,8 +99,7 @@ def command(
             runs,
             data.folder,
             out,
-            jobs=jobs or _cores(),
-            threads=1,
+            jobs=jobs or (_cores() if runs[0].spec.numerics.startswith("cpu") else 1),
             observer=observer,
             committed=committed,
             fresh=fresh,

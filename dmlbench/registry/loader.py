@@ -23,6 +23,7 @@ from dmlbench.registry.report import Entry, PluginReport, Status
 
 GROUP = "dmlbench"
 BUILTIN = "builtin"
+PROJECT = hookspecs.PROJECT
 SWITCH = "DMLBENCH_PLUGINS"
 
 
@@ -54,7 +55,7 @@ def _entry_points() -> Iterator[tuple[importlib.metadata.EntryPoint, str, str]]:
 def _blocked(point: importlib.metadata.EntryPoint, distribution: str) -> bool:
     """`DMLBENCH_PLUGINS=none` keeps the built-ins alone; `a,b` adds these entry points or distributions."""
     switch = os.environ.get(SWITCH)
-    if switch is None or point.name == BUILTIN:
+    if switch is None or (point.name, distribution) == (BUILTIN, PROJECT):
         return False
     return not {point.name, distribution} & {name.strip() for name in switch.split(",")}
 

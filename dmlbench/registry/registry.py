@@ -37,8 +37,10 @@ class Registry:
         found = [entry for entry in self.entries if entry.plugin.kind == kind]
         return sorted(found, key=lambda entry: (entry.plugin.id, entry.distribution))
 
-    def find(self, kind: str, name: str, *, place: object | None = None) -> Entry:
+    def find(self, kind: str, name: str, *, place: object | None = None, home: str = "") -> Entry:
         """The entry called `name`: `distribution:id`, a unique `id`, or `path/file.py:attribute`.
+
+        A short id that several distributions offer is meant as `home`'s, the distribution that says it.
 
         Raises `UsageError` for a name that is unknown, ambiguous or not ok, with the nearest one.
         """
@@ -53,6 +55,7 @@ class Registry:
                 near=nearest(name, {e.plugin.id for e in offered} | {e.full_id for e in offered}),
                 way_out=f"dmlbench list {kind}",
             )
+        found = [entry for entry in found if entry.distribution == home] or found
         if len({entry.distribution for entry in found}) > 1:
             raise UsageError(
                 f"{kind} {name!r} is offered by several distributions",
@@ -145,7 +148,7 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise ContractError(
             f"the file raises {type(error).__name__}: {error}", place=_where(error, path)

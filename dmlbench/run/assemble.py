@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from dmlbench.data.store import Part, Prepared
+from dmlbench.errors import RunError
 from dmlbench.registry.registry import digest_of
 from dmlbench.spec.run import RunSpec
 from dmlbench.train.images import TrainingImages
@@ -19,7 +20,7 @@ def shown_columns(spec: RunSpec, part: Part) -> dict[str, torch.Tensor]:
 
 
 def build_recipe(spec: RunSpec, train: Part) -> Recipe:
-    """The method's components for this training set."""
+    """The method's components for this training set. `RunError` when their source is not the key's."""
     images, batch = len(train.rows), spec.track.batch_size
     facts = {
         "num_classes": len(train.classes),
@@ -30,7 +31,16 @@ def build_recipe(spec: RunSpec, train: Part) -> Recipe:
         "batch_size": batch,
     }
     columns = set(spec.protocol.columns)
-    return Recipe(spec.method, spec.track, facts, columns, Numerics(spec.numerics), spec.seed)
+    home = spec.name.partition(":")[0]
+    recipe = Recipe(spec.method, spec.track, facts, columns, Numerics(spec.numerics), spec.seed, home)
+    for name, built in recipe.built.items():
+        # The key was made when the command was issued; code saved since must not run under it.
+        if digest_of(built.entry) != spec.sources[name]:
+            raise RunError(
+                f"the source of {name} ({built.entry.full_id}) has changed since the command was issued",
+                way_out="issue the command again",
+            )
+    return recipe
 
 
 def build_trainer(spec: RunSpec, recipe: Recipe, data: Prepared) -> Trainer:

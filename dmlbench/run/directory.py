@@ -54,7 +54,3 @@ class RunDirectory:
 
     def record(self, scored: str) -> Path:
         return self.root / f"record.{scored}.json"
-
-    def failure(self, stage: str) -> Path:
-        """What a stage that failed says of it."""
-        return self.root / f"failure.{stage}.json"

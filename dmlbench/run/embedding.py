@@ -13,14 +13,14 @@ from dmlbench.data.store import Prepared
 from dmlbench.files import replacing, write_json
 from dmlbench.run.assemble import build_recipe, shown_columns
 from dmlbench.run.directory import RunDirectory
-from dmlbench.run.training import LAST, SELECTED, Report
+from dmlbench.run.training import LAST, SELECTED
 from dmlbench.spec.protocol import Scored
 from dmlbench.spec.run import RunSpec
 from dmlbench.train.embedding import embed_rows
 from dmlbench.train.recipe import Recipe
 
 
-def embed(directory: RunDirectory, folder: Path, scored: Scored, report: Report) -> None:
+def embed(directory: RunDirectory, folder: Path, scored: Scored) -> None:
     """Write the embeddings of the validation images or of the unlabelled, shuffled test images."""
     started = time.perf_counter()
     spec = RunSpec.from_file(directory.spec)

@@ -49,6 +49,14 @@ def ready(
         raise DataError(
             "no such folder", place=root, way_out=f"dmlbench data prepare {task.id} --from FOLDER"
         )
+
+    def damaged(error: Exception) -> DataError:
+        return DataError(
+            f"the prepared data is damaged: {type(error).__name__}: {error}",
+            place=data_home() / task.id,
+            way_out=f"delete the folder, then dmlbench data prepare {task.id}",
+        )
+
     try:
         data = prepare(
             task,
@@ -60,11 +68,10 @@ def ready(
             check=check,
             progress=progress,
         )
+    except json.JSONDecodeError as error:
+        raise damaged(error) from error
+    try:
         _ = data.images, data.train, data.validation, data.test_rows
     except (json.JSONDecodeError, KeyError, FileNotFoundError) as error:
-        raise DataError(
-            f"the prepared data is damaged: {type(error).__name__}: {error}",
-            place=data_home() / task.id,
-            way_out=f"delete the folder, then dmlbench data prepare {task.id}",
-        ) from error
+        raise damaged(error) from error
     return data

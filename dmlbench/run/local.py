@@ -56,7 +56,6 @@ def run_all(
     out: Path,
     *,
     jobs: int,
-    threads: int,
     observer: Observer,
     committed: Callable[[str, str], Record | None],
     fresh: bool = False,
@@ -69,7 +68,7 @@ def run_all(
 
     Raises `RunError` when `out` cannot be written, and with `fresh` when another process is at a run.
     """
-    engine = _Engine(folder, out, threads, observer, committed)
+    engine = _Engine(folder, out, observer, committed)
     waiting: deque[Planned] = deque(runs)
     active: list[_Active] = []
     try:
@@ -103,13 +102,11 @@ class _Engine:
         self,
         folder: Path,
         out: Path,
-        threads: int,
         observer: Observer,
         committed: Callable[[str, str], Record | None],
     ) -> None:
         self._folder = folder
         self._out = out
-        self._threads = threads
         self._observer = observer
         self._committed = committed
         self.records: dict[tuple[str, str], Record] = {}
@@ -160,8 +157,9 @@ class _Engine:
     def advance(self, run: _Active) -> bool:
         """Take note of a stage that ended and start the next; False when the run is over."""
         if run.stage is not None:
-            self._hear(run)
-            if run.stage.process.is_alive():
+            running = run.stage.process.is_alive()
+            self._hear(run)  # after the look: what it said before it ended is in the pipe by then
+            if running:
                 return True
             name, code = run.stage.name, run.stage.process.exitcode
             run.stage.process.join()
@@ -171,9 +169,9 @@ class _Engine:
                 return False
         name = self._next_stage(run)
         if name is None:
-            self._end(run, write_record(run.planned, run.directory, run.run_id, threads=self._threads))
+            self._end(run, write_record(run.planned, run.directory, run.run_id))
             return False
-        run.stage = Stage(name, run.directory, self._folder, run.planned.scored, self._threads)
+        run.stage = Stage(name, run.directory, self._folder, run.planned.scored)
         return True
 
     def listen(self, active: Iterable[_Active]) -> None:
@@ -206,7 +204,7 @@ class _Engine:
         if failure is None:
             how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit status {code}"
             failure = {"kind": "ProcessEnded", "message": f"the stage {stage!r} ended with {how}"}
-        return failed_record(run.planned, run.run_id, failure, threads=self._threads)
+        return failed_record(run.planned, run.run_id, failure)
 
     def _end(self, run: _Active, record: Record) -> None:
         if record.outcome.status == "failed":

@@ -32,8 +32,8 @@ def resolve_method(name: str, changes: Sequence[str] = ()) -> tuple[str, Method]
     if changes:
         method = _changed(method, changes)
     if ad_hoc or changes or len(parts) > 1:
-        full_id = "+".join(part[0] for part in parts).replace("+dmlbench:", "+")
-        return f"{full_id.replace('+', '-')}@{digest(method).removeprefix('sha256:')[:8]}", method
+        home = full_id.partition(":")[0]
+        return f"{home}:{method.id}@{digest(method).removeprefix('sha256:')[:8]}", method
     return full_id, method
 
 
@@ -53,7 +53,7 @@ def load_method(entry: Entry) -> Method:
 def _single(name: str) -> tuple[str, Method, bool]:
     """(full id, recipe, whether it is ad hoc)."""
     if LOCAL_FILE.fullmatch(name):
-        # As the user wrote it: what tells two files of one name apart is their source, not where they lie.
+        # As the user wrote it, not where it lies: the run key holds the source itself.
         return _bare(registry().find("loss", name), os.path.normpath(name))
     if name.endswith(".toml"):
         method = load_spec(Method, Path(name))
@@ -83,32 +83,56 @@ def _bare(entry: Entry, component: str) -> tuple[str, Method, bool]:
     return f"{entry.distribution}:{method.id}", method, entry.distribution == LOCAL
 
 
+_ONE_ONLY = ("sampler", "teacher", "backbone", "heads", "distance", "readout")
+"""What a recipe has once: in a sum only the first method may have its own."""
+
+
 def _sum(first: Method, second: Method) -> Method:
-    """`first` with everything that `second` adds; a name that both use gets the second's id in front."""
-    taken = {*first.terms, *first.augmenters, *first.miners, *first.others}
+    """`first` plus the terms, augmenters, miners, listeners and combiner of `second`.
 
-    def named(parts: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            f"{second.id}-{name}" if name in taken else name: _with_miner(part)
-            for name, part in parts.items()
-        }
-
-    def _with_miner(part: Any) -> Any:
-        miner = getattr(part, "miner", None)
-        return part.model_copy(update={"miner": f"{second.id}-{miner}"}) if miner in taken and miner else part
-
+    A name that both use gets the second's id in front. `UsageError` for what cannot be added.
+    """
+    for part in (first, second):
+        if not part.trains:
+            raise UsageError(f"{part.id} does not train, so it cannot be part of a sum")
+    for field in _ONE_ONLY:
+        if getattr(second, field) != Method.model_fields[field].get_default(call_default_factory=True):
+            raise UsageError(
+                f"{second.id} has its own {field}, which only the first method of a sum may have",
+                way_out=f"{second.id}+{first.id}",
+            )
     if first.combiner and second.combiner:
         raise UsageError(f"{first.id} and {second.id} both have a combiner")
-    update = {
-        "id": f"{first.id}-{second.id}"[:64],
-        "base": first.id,
-        "terms": {**first.terms, **named(second.terms)},
-        "augmenters": {**first.augmenters, **named(second.augmenters)},
-        "miners": {**first.miners, **named(second.miners)},
-        "others": {**first.others, **named(second.others)},
-        "combiner": first.combiner or second.combiner,
+    taken = {*first.terms, *first.augmenters, *first.miners, *first.others}
+    names = {
+        name: _free(name, second.id, taken)
+        for name in (*second.terms, *second.augmenters, *second.miners, *second.others)
     }
-    return Method.model_validate({**first.model_dump(), **update})
+    data, more = first.model_dump(), second.model_dump()
+    for group in ("terms", "augmenters", "miners", "others"):
+        data[group] |= {names[name]: _renamed(part, names) for name, part in more[group].items()}
+    data |= {"id": f"{first.id}-{second.id}"[:64], "base": first.id}
+    data["combiner"] = data["combiner"] or more["combiner"]
+    return build_spec(Method, data, place=f"{first.id}+{second.id}")
+
+
+def _free(name: str, owner: str, taken: set[str]) -> str:
+    """`name`, or a longer one that nobody has; it is taken from now on."""
+    while name in taken:
+        name = f"{owner}-{name}"
+    taken.add(name)
+    return name
+
+
+def _renamed(part: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """A component whose references follow the new names."""
+    part = dict(part)
+    if part.get("miner") in names:
+        part["miner"] = names[part["miner"]]
+    if isinstance(part.get("weight"), str):
+        owner, dot, attribute = part["weight"].rpartition(".")
+        part["weight"] = names.get(owner, owner) + dot + attribute
+    return part
 
 
 def _changed(method: Method, changes: Sequence[str]) -> Method:

@@ -63,7 +63,7 @@ def plan(
     runs = []
     for name in methods:
         full_id, method = resolve_method(name, changes)
-        sources = check_components(method, the_task, the_track)
+        sources = check_components(method, the_task, the_track, full_id.partition(":")[0])
         for seed in chosen:
             spec = RunSpec(
                 name=full_id,
@@ -81,19 +81,26 @@ def plan(
     return runs
 
 
-def check_components(method: Method, task: Task, track: Track) -> dict[str, str]:
+def check_components(method: Method, task: Task, track: Track, home: str = "") -> dict[str, str]:
     """Find every component and check its settings; the source digest of each, by its name in the recipe."""
     sources = {}
     for kind, name, component in components_of(method, track):
-        entry = registry().find(kind, component.component, place=f"component {name!r} of {method.id}")
-        if kind == "loss" and name in method.terms and entry.plugin.role not in ("loss", "regulariser"):  # type: ignore[attr-defined]
-            raise UsageError(
-                f"{entry.full_id} is no loss or regulariser", place=f"component {name!r} of {method.id}"
-            )
+        place = f"component {name!r} of {method.id}"
+        entry = registry().find(kind, component.component, place=place, home=home)
+        role = getattr(entry.plugin, "role", kind)
+        if kind == "loss" and role not in _roles(method, name):
+            raise UsageError(f"{entry.full_id} is a {role}, not a {_roles(method, name)[0]}", place=place)
         resolve_settings(load_target(entry), component.settings, name)
         sources[name] = digest_of(entry)
     registry().find("dataset", task.dataset.component, place=f"task {task.id}")
     return sources
+
+
+def _roles(method: Method, name: str) -> tuple[str, ...]:
+    """What a component of kind loss may be at its place in the recipe."""
+    if name == "combiner":
+        return ("combiner",)
+    return ("loss", "regulariser") if name in method.terms else ("listener",)
 
 
 def components_of(method: Method, track: Track) -> Iterator[tuple[str, str, Component]]:

@@ -13,6 +13,7 @@ import dmlbench
 from dmlbench.files import read_json, write_json
 from dmlbench.run.directory import RunDirectory
 from dmlbench.run.planner import Planned
+from dmlbench.run.stage import THREADS
 from dmlbench.spec.record import Outcome, Record, UsedComponent
 
 
@@ -21,14 +22,14 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(3)}"
 
 
-def write_record(planned: Planned, directory: RunDirectory, run_id: str, *, threads: int) -> Record:
+def write_record(planned: Planned, directory: RunDirectory, run_id: str) -> Record:
     """Compose and store the record of a run whose three stages are done."""
     scored = planned.scored
     trained = read_json(directory.trained)
     embedded = read_json(directory.embedded(scored))
     scores = read_json(directory.scores(scored))
     record = Record(
-        **_identity(planned, run_id, threads),
+        **_identity(planned, run_id),
         outcome=Outcome(status="ok"),
         **{
             key: scores[key]
@@ -50,10 +51,10 @@ def write_record(planned: Planned, directory: RunDirectory, run_id: str, *, thre
     return record
 
 
-def failed_record(planned: Planned, run_id: str, failure: dict[str, Any], *, threads: int) -> Record:
+def failed_record(planned: Planned, run_id: str, failure: dict[str, Any]) -> Record:
     """The record of a run that failed: what it was, and the last frames."""
     return Record(
-        **_identity(planned, run_id, threads),
+        **_identity(planned, run_id),
         outcome=Outcome(
             status="failed",
             kind=failure["kind"],
@@ -64,7 +65,7 @@ def failed_record(planned: Planned, run_id: str, failure: dict[str, Any], *, thr
     )
 
 
-def _identity(planned: Planned, run_id: str, threads: int) -> dict[str, Any]:
+def _identity(planned: Planned, run_id: str) -> dict[str, Any]:
     spec = planned.spec
     return {
         "run_key": spec.key,
@@ -87,7 +88,7 @@ def _identity(planned: Planned, run_id: str, threads: int) -> dict[str, Any]:
             "torch": importlib.metadata.version("torch"),
             "platform": f"{platform.system()}-{platform.machine()}",
             "processor": _processor(),
-            "threads": str(threads),
+            "threads": str(THREADS),
         },
     }
 

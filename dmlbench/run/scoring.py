@@ -11,7 +11,7 @@ from dmlbench.data.store import Prepared
 from dmlbench.files import write_json
 from dmlbench.results import classes as class_files
 from dmlbench.run.directory import RunDirectory
-from dmlbench.run.training import LAST, SELECTED, Report
+from dmlbench.run.training import LAST, SELECTED
 from dmlbench.score import score
 from dmlbench.spec.protocol import Scored
 from dmlbench.spec.run import RunSpec
@@ -20,7 +20,7 @@ PER_CLASS = ("recall_at_1",)
 """Beside the primary metric: what `compare` can resample by class."""
 
 
-def score_run(directory: RunDirectory, folder: Path, scored: Scored, report: Report) -> None:
+def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
     """Score the embeddings in `directory`; write the scores and the per-class sums."""
     started = time.perf_counter()
     spec = RunSpec.from_file(directory.spec)

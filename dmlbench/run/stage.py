@@ -6,7 +6,6 @@ the scorer stays free of plugin code.
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import signal
@@ -18,24 +17,23 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from dmlbench.files import write_json
 from dmlbench.run.directory import RunDirectory
 from dmlbench.spec.protocol import Scored
 
 STAGES = ("train", "embed", "score")
+THREADS = 1
+"""Of torch in each stage: two threads give other bits than one. `--jobs` fills the cores."""
 _FRAMES = 6
 
 
 class Stage:
     """One running stage; `messages` is where its progress arrives."""
 
-    def __init__(
-        self, name: str, directory: RunDirectory, folder: Path, scored: Scored, threads: int
-    ) -> None:
+    def __init__(self, name: str, directory: RunDirectory, folder: Path, scored: Scored) -> None:
         self.name = name
         context = _context()
         self.messages, child = context.Pipe(duplex=False)
-        arguments = (name, str(directory.root), str(folder), scored, threads, child)
+        arguments = (name, str(directory.root), str(folder), scored, child)
         self.process = context.Process(target=_run_stage, args=arguments, name=f"dmlbench-{name}")
         self.process.start()
         child.close()
@@ -65,29 +63,26 @@ def _context() -> multiprocessing.context.ForkServerContext:
     return context
 
 
-def _run_stage(name: str, root: str, folder: str, scored: Scored, threads: int, messages: Connection) -> None:
+def _run_stage(name: str, root: str, folder: str, scored: Scored, messages: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     os.dup2(2, 1)  # what a plugin prints is talk, not data
     import torch
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(THREADS)
     directory = RunDirectory(Path(root))
     try:
         _work(name, directory, Path(folder), scored, messages)
     except Exception as error:
         failure = _failure(error, directory)
-        messages.send({"failure": failure})  # on a full disk the file cannot be written
-        with contextlib.suppress(OSError):
-            write_json(directory.failure(name), failure)
+        messages.send({"failure": failure})  # not by a file: the disk may be full
         if os.environ.get("DMLBENCH_TRACEBACK"):
             traceback.print_exc()
         sys.exit(1)
 
 
 def _work(name: str, directory: RunDirectory, folder: Path, scored: Scored, messages: Connection) -> None:
-    directory.failure(name).unlink(missing_ok=True)
     if name == "train":
         from dmlbench.run.training import train
 
@@ -95,11 +90,11 @@ def _work(name: str, directory: RunDirectory, folder: Path, scored: Scored, mess
     elif name == "embed":
         from dmlbench.run.embedding import embed
 
-        embed(directory, folder, scored, messages.send)
+        embed(directory, folder, scored)
     else:
         from dmlbench.run.scoring import score_run
 
-        score_run(directory, folder, scored, messages.send)
+        score_run(directory, folder, scored)
 
 
 def _die_with_parent() -> None:

@@ -92,7 +92,7 @@ class _Training:
         """Continue from the checkpoint, if there is one."""
         if self.trainer is None or not self.directory.checkpoint.exists():
             return
-        state = torch.load(self.directory.checkpoint, weights_only=True, map_location=self.recipe.device)
+        state = torch.load(self.directory.checkpoint, weights_only=True, map_location="cpu")
         self.trainer.load_state_dict(state["trainer"])
         self.log, self.mark, self.seconds = state["log"], state["mark"], state["seconds"]
 

@@ -78,15 +78,16 @@ class Method(Spec):
     def _refers_to_what_is_there(self) -> Method:
         if self.trains and not self.terms:
             raise ValueError("a method that trains needs at least one term")
-        fixed = {"sampler", "combiner", "backbone", "teacher"}
-        names = [*self.augmenters, *self.miners, *self.terms, *self.others]
-        twice = sorted({n for n in names if names.count(n) > 1} | (fixed & set(names)))
+        heads = set(self.heads) or {"main"}
+        reserved = {"sampler", "combiner", "backbone", "teacher", "model"}
+        names = [*heads, *self.augmenters, *self.miners, *self.terms, *self.others]
+        twice = sorted({n for n in names if names.count(n) > 1} | (reserved & set(names)))
         if twice:
             raise ValueError(f"component names are used twice or reserved: {', '.join(twice)}")
         users: dict[str, Augmenter | Term] = {**self.augmenters, **self.terms}
         for name, user in users.items():
             if user.miner is not None and user.miner not in self.miners:
                 raise ValueError(f"{name}: no miner is called {user.miner!r}")
-            if self.heads and user.head not in self.heads:
+            if user.head not in heads:
                 raise ValueError(f"{name}: no head is called {user.head!r}")
         return self

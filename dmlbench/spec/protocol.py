@@ -40,7 +40,8 @@ class Protocol(Spec):
     family: Family
     summary: str = Field(json_schema_extra=PROSE)
 
-    form: Literal["self", "query-gallery"]
+    form: Literal["self"]
+    """Every item is a query, ranked against all others."""
     columns: tuple[Id, ...] = ()
     """Data set columns that components may ask for beside labels, e.g. `domain`."""
 
@@ -51,7 +52,7 @@ class Protocol(Spec):
     lone: Literal["excluded", "zero"]
     """What a query without any positive counts as."""
 
-    selection: Literal["validation", "last", "test-peak"]
+    selection: Literal["validation", "last"]
     validations: int = Field(ge=1)
     """Evenly spaced validation scores in a run; on equal scores the earliest wins."""
     extra_forwards: int = Field(ge=0)

@@ -38,8 +38,9 @@ def load_spec(model: type[S], path: Path) -> S:
     """The `model` that the TOML file at `path` describes."""
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SpecError(f"cannot read the file: {error.strerror}", place=path) from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SpecError(f"cannot read the file: {reason}", place=path) from error
     return build_spec(model, parse_toml(text, place=path), place=path)
 
 

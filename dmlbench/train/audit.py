@@ -7,7 +7,8 @@ A component's state is what `state_dict()` returns. At every checkpoint core com
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import types
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -60,34 +61,43 @@ def _hidden(component: Any) -> Iterator[tuple[str, Any]]:
 
 def _digest(value: Any) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    _feed(digest, value, depth=0)
+    _feed(digest, value, set())
     return digest.hexdigest()
 
 
-def _feed(digest: Any, value: Any, depth: int) -> None:
-    """Hash by structure; an object that says nothing of itself counts by its type and attributes."""
+def _feed(digest: Any, value: Any, within: set[int]) -> None:
+    """Hash by structure, as pickling would take an object apart; `within` stops at cycles."""
     digest.update(type(value).__qualname__.encode())
-    if isinstance(value, torch.Tensor):
-        data = value.detach().cpu().contiguous()
-        digest.update(f"{data.dtype}{tuple(data.shape)}".encode())
-        digest.update(data.reshape(-1).view(torch.uint8).numpy().tobytes() if data.numel() else b"")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            digest.update(repr(key).encode())
-            _feed(digest, item, depth)
-    elif isinstance(value, list | tuple | set | frozenset):
-        digest.update(str(len(value)).encode())
-        for item in sorted(value, key=repr) if isinstance(value, set | frozenset) else value:
-            _feed(digest, item, depth)
-    elif isinstance(value, str | bytes | int | float | complex | bool | type(None)):
+    if isinstance(value, str | bytes | int | float | complex | bool | type(None)):
         digest.update(repr(value).encode())
-    elif isinstance(value, torch.Generator):
-        _feed(digest, value.get_state(), depth)
-    elif isinstance(value, nn.Module) or callable(value):
-        digest.update(getattr(value, "__qualname__", "").encode())
-    elif hasattr(value, "__dict__") and depth < _DEPTH:
-        _feed(digest, vars(value), depth + 1)
+    elif isinstance(value, type | types.FunctionType | types.BuiltinFunctionType | types.ModuleType):
+        digest.update(getattr(value, "__qualname__", value.__name__).encode())
+    elif id(value) not in within:
+        for part in _parts(value):
+            _feed(digest, part, within | {id(value)})
 
 
-_DEPTH = 4
-"""How far plain objects inside objects are followed."""
+def _parts(value: Any) -> Iterable[Any]:
+    """What an object is made of."""
+    if isinstance(value, torch.Tensor):
+        data = value.detach().cpu().contiguous().reshape(-1)
+        return (
+            str(value.dtype),
+            tuple(value.shape),
+            data.view(torch.uint8).numpy().tobytes() if len(data) else b"",
+        )
+    if isinstance(value, torch.Generator):
+        return (value.get_state(),)
+    if isinstance(value, nn.Module):
+        return (value.state_dict(),)
+    if isinstance(value, dict):
+        return [part for item in value.items() for part in item]
+    if isinstance(value, list | tuple):
+        return value
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=repr)
+    try:
+        reduced = value.__reduce_ex__(4)
+    except TypeError:  # a lock, an open file: nothing that training could remember in
+        return ()
+    return [list(part) if isinstance(part, Iterator) else part for part in reduced] if reduced else ()

@@ -59,7 +59,9 @@ class Calls:
         if miner is not None:
             detached = scope_of(scope, rows.detach(), sight, memory)
             yields = recipe.miners[miner].entry.plugin.yields
-            seen.set(yields, Lazy(lambda: self._mine(miner, (miner, sight, len(rows)), detached)))
+            remembered = None if memory is None else (name, int(memory.pushed))
+            key = (miner, sight, len(rows), remembered)
+            seen.set(yields, Lazy(lambda: self._mine(miner, key, detached)))
         return seen
 
     def _mine(self, miner: str, key: Any, scope: Scope) -> Any:

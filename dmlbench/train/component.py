@@ -59,7 +59,9 @@ class Built:
         return (function or self.object)(**self.requests[moment].values(scope))
 
 
-def build(kind: str, component: Component, name: str, facts: Mapping[str, Any], seed: int) -> Built:
+def build(
+    kind: str, component: Component, name: str, facts: Mapping[str, Any], seed: int, home: str
+) -> Built:
     """Build what the recipe calls `name`.
 
     A class is constructed with the facts that its constructor names before the `*`; a function keeps its
@@ -68,7 +70,8 @@ def build(kind: str, component: Component, name: str, facts: Mapping[str, Any], 
 
     Raises `UsageError`, `SpecError` or `ContractError` for a wrong name, setting or signature.
     """
-    entry = registry().find(kind, component.component, place=f"component {name!r} of the recipe")
+    place = f"component {name!r} of the recipe"
+    entry = registry().find(kind, component.component, place=place, home=home)
     target = load_target(entry)
     settings = resolve_settings(target, component.settings, name)
     if inspect.isclass(target):

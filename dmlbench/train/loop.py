@@ -71,7 +71,7 @@ class Trainer:
         self._holding = Holding(recipe, self.optimisation)
         self._calls = Calls(recipe, seed, dict(self.memories.items()))
         self._run_scope = Scope(values={**recipe.facts, **self._services()})
-        self._untouched = fingerprints(recipe.components)
+        self._untouched = fingerprints(recipe.built)
 
     @property
     def done(self) -> bool:
@@ -183,6 +183,7 @@ class Trainer:
                 images = made
         shown = scope.child(images=images, **{name: columns[name] for name in self.images.columns})
         if self.recipe.teacher is not None:
+            self.extra_forwards += len(source)
             with torch.no_grad():
                 columns["teacher"] = self.recipe.teacher.call("backbone", shown).float()
         return shown, columns, source
@@ -311,7 +312,7 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that resuming needs; raises `ContractError` for state that would be lost."""
-        audit(self._untouched, self.recipe.components)
+        audit(self._untouched, self.recipe.built)
         return {
             "step": self.step_number,
             "images_seen": self.images_seen,

@@ -13,6 +13,7 @@ from dmlbench.errors import ContractError
 from dmlbench.train.component import Built
 from dmlbench.train.numerics import Numerics
 from dmlbench.train.scope import Scope
+from dmlbench.train.values import ParamGroup
 
 MAIN_HEAD = "main"
 _BATCHNORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -36,6 +37,10 @@ class Model(nn.Module):
         self._numerics = numerics
         self._freeze_batchnorm = freeze_batchnorm
         self.to(device=numerics.device, memory_format=torch.channels_last)
+
+    def param_groups(self) -> list[ParamGroup]:
+        """The groups that the backbone and the heads declare for themselves."""
+        return [group for part in (self.backbone, *self.heads.values()) for group in _declared(part)]
 
     @property
     def main_head(self) -> str:
@@ -68,6 +73,10 @@ class Model(nn.Module):
         """`raw`, `unit` and what the head adds, e.g. `ball`."""
         own = getattr(self.heads[head], "views", None)
         return {"raw": raw, "unit": functional.normalize(raw, dim=-1), **(own(raw) if own else {})}
+
+
+def _declared(part: nn.Module) -> list[ParamGroup]:
+    return list(part.param_groups()) if hasattr(part, "param_groups") else []
 
 
 def _module(built: Built) -> nn.Module:

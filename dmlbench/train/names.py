@@ -26,7 +26,7 @@ NAMES: dict[str, Name] = {
     "feature_dim": Name("fact", "int: width of the backbone's feature"),
     "num_samples": Name("fact", "int: training images"),
     "class_counts": Name("fact", "Int[num_classes]: training images of each class, as first labelled"),
-    "steps": Name("fact", "int: main steps that the budget allows"),
+    "steps": Name("fact", "int: main steps of full batches in the budget; smaller batches make more"),
     "epoch_steps": Name("fact", "int: steps in an epoch, floor(num_samples / batch_size)"),
     "batch_size": Name("fact", "int: the track's images per step"),
     "image_size": Name("fact", "int: side of the input images in pixels"),
@@ -38,7 +38,7 @@ NAMES: dict[str, Name] = {
     # step
     "epoch": Name("step", "int: 0, 1, …"),
     "step": Name("step", "int: 0, 1, … over the whole run"),
-    "progress": Name("step", "float in [0, 1]: share of the image budget used"),
+    "progress": Name("step", "float from 0 to about 1: share of the image budget used"),
     "generator": Name("step", "torch.Generator (CPU): derived from seed, component, event and step"),
     # batch: one row a drawn image
     "images": Name("input", "Float[rows channel height width]: augmented, normalised images"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -92,9 +93,11 @@ class Optimisation:
             optimiser.load_state_dict(state[key])
 
     def _groups_of(self, name: str, module: nn.Module) -> list[ParamGroup]:
-        declared = list(module.param_groups()) if hasattr(module, "param_groups") else []
+        groups = module.param_groups() if hasattr(module, "param_groups") else []
+        # Flattened once: `parameters` may be an iterator.
+        declared = [replace(group, parameters=_flat(group.parameters)) for group in groups]
         for group in declared:
-            for parameter in _flat(group.parameters):
+            for parameter in group.parameters:
                 self._claim(parameter, name, group.objective)
         rest = [p for p in module.parameters() if p.requires_grad and p not in self._owner]
         for parameter in rest:
@@ -108,7 +111,7 @@ class Optimisation:
         self.objective_of[parameter] = objective
 
     def _torch_group(self, name: str, group: ParamGroup) -> dict[str, Any]:
-        parameters = _flat(group.parameters)
+        parameters = list(group.parameters)
         if not parameters:
             raise ContractError(f"{name} declares a parameter group without parameters")
         rate = float(self._track.rate) * group.rate_factor if group.rate is None else group.rate

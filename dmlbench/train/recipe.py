@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from dmlbench.errors import ContractError, UsageError, nearest
+from dmlbench.spec.component import Component
 from dmlbench.spec.method import Augmenter, Method, Term
 from dmlbench.spec.track import Track
 from dmlbench.train.component import Built, build
@@ -25,7 +26,7 @@ class Recipe:
     """The components of a method on a track, in recipe order.
 
     `facts` are those known from the data and the budget; widths are added here. `columns` are the data
-    set's columns that the protocol shows.
+    set's columns that the protocol shows. `home` is the recipe's distribution: its short ids are meant first.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Recipe:
         columns: set[str],
         numerics: Numerics,
         seed: int,
+        home: str = "",
     ) -> None:
         self.method = method
         self.facts = {
@@ -46,6 +48,7 @@ class Recipe:
             "embedding_dim": track.dimension,
         }
         self._seed = seed
+        self._home = home
         self.device = numerics.device
         self._columns = columns
         self.model = self._build_model(track, numerics)
@@ -55,17 +58,14 @@ class Recipe:
         self.head_widths: dict[str, int] = widths
 
         make = self._make
-        self.teacher = make("backbone", method.teacher, "teacher") if method.teacher else None
+        self.teacher = self._build_teacher(method.teacher) if method.teacher else None
         self.sampler = make("sampler", method.sampler or track.sampler, "sampler")
         self.miners = {name: make("miner", spec, name) for name, spec in method.miners.items()}
         self.augmenters = {name: make("augmenter", spec, name) for name, spec in method.augmenters.items()}
         self.terms = {name: make("loss", spec, name) for name, spec in method.terms.items()}
         self.combiner = make("loss", method.combiner, "combiner") if method.combiner else None
         self.others = {name: make("loss", spec, name) for name, spec in method.others.items()}
-        self.sights = {
-            name: Sight.of(user, self.main_head)
-            for name, user in {**method.augmenters, **method.terms}.items()
-        }
+        self.sights = {name: Sight.of(user) for name, user in {**method.augmenters, **method.terms}.items()}
         self._read_signatures()
 
     @property
@@ -112,8 +112,16 @@ class Recipe:
             head.read("head", entry_point(head.object), present={"features"})
         return Model(self.backbone, self.heads, numerics, freeze_batchnorm=track.batchnorm == "frozen")
 
+    def _build_teacher(self, spec: Component) -> Built:
+        """The teacher sees the student's pixels and learns nothing."""
+        teacher = self._make("backbone", spec, "teacher", "backbone")
+        teacher.read("backbone", entry_point(teacher.object), present={"images", *self._columns})
+        if teacher.module is not None:
+            teacher.module.to(self.device).eval().requires_grad_(False)
+        return teacher
+
     def _make(self, kind: str, spec: Any, name: str, role: str | None = None) -> Built:
-        built = build(kind, spec, name, self.facts, self._seed)
+        built = build(kind, spec, name, self.facts, self._seed, self._home)
         actual = getattr(built.entry.plugin, "role", None)
         if role is not None and actual != role:
             raise UsageError(

@@ -31,9 +31,6 @@ class Scope:
     def set(self, name: str, value: Any) -> None:
         self._values[name] = value
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._values or (self._parent is not None and name in self._parent)
-
     def __getitem__(self, name: str) -> Any:
         if name not in self._values:
             if self._parent is None:

@@ -25,11 +25,10 @@ class Sight:
     head: str = "main"
 
     @classmethod
-    def of(cls, user: Term | Augmenter, main_head: str) -> Sight:
-        head = user.head if user.head != "main" else main_head
+    def of(cls, user: Term | Augmenter) -> Sight:
         if isinstance(user, Augmenter):
-            return cls(head=head)
-        return cls(user.rows, user.refs, user.own_copies, user.view, head)
+            return cls(head=user.head)
+        return cls(user.rows, user.refs, user.own_copies, user.view, user.head)
 
 
 @dataclass(frozen=True)

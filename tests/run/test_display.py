@@ -19,9 +19,7 @@ def planned(project):
 @pytest.fixture
 def failed(planned):
     def make(message, frames=()):
-        return failed_record(
-            planned, "x", {"kind": "ValueError", "message": message, "frames": frames}, threads=1
-        )
+        return failed_record(planned, "x", {"kind": "ValueError", "message": message, "frames": frames})
 
     return make
 
@@ -96,8 +94,8 @@ with display(2) as live:
         live.progress(planned, "train", {"images": images, "loss": 1.25, "validation": 0.5})
     live.progress(planned, "embed", {})
     failure = {"kind": "ValueError", "message": "[bad] luck"}
-    live.finished(planned, failed_record(planned, "x", failure, threads=1), cached=False)
-    live.finished(other, failed_record(other, "x", failure, threads=1), cached=False)
+    live.finished(planned, failed_record(planned, "x", failure), cached=False)
+    live.finished(other, failed_record(other, "x", failure), cached=False)
 """
 
 

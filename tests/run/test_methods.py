@@ -121,3 +121,14 @@ def test_a_method_plugin_without_its_file_breaks_the_contract():
     entry = Entry(MethodPlugin(id="x", target="dmlbench_plugins.methods:none"), "acme", "1")
     with pytest.raises(ContractError, match=r"no file none.toml in dmlbench_plugins.methods"):
         load_method(entry)
+
+
+@pytest.mark.parametrize("name", ["contrastive+raw-pixels", "untrained+contrastive"])
+def test_what_cannot_be_added_is_refused(project, name):
+    with pytest.raises(UsageError):
+        resolve_method(name)
+
+
+def test_a_method_added_to_itself_keeps_every_term(project):
+    _, method = resolve_method("contrastive+contrastive+contrastive")
+    assert len(method.terms) == 3

@@ -434,3 +434,58 @@ def test_state_outside_the_checkpoint_is_noticed_and_named(make, method, offer, 
     trainer.step()
     with pytest.raises(ContractError, match="loss.seen" if where == "attribute" else "heard"):
         trainer.state_dict()
+
+
+def test_a_teacher_sees_the_students_pixels_and_learns_nothing(make, method, offer):
+    class Teacher(nn.Module):
+        feature_dim = 3
+
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(3))
+
+        def forward(self, images):
+            assert not self.training
+            return images.flatten(1)[:, :3] * self.scale
+
+    def distil(embeddings, teacher, images):
+        assert torch.equal(teacher, images.flatten(1)[:, :3])
+        return embeddings.mean()
+
+    recipe = method(offer("loss", distil), teacher=Component(component=offer("backbone", Teacher)))
+    trainer = make(recipe)
+    train(trainer, 2)
+    assert not trainer.recipe.teacher.object.scale.requires_grad
+    assert trainer.extra_forwards == 32
+
+
+def test_terms_with_different_memories_do_not_share_what_a_miner_chose(make, method, offer):
+    def mine(refs):
+        return Triplets(torch.tensor([[0], [1], [len(refs) - 1]]))
+
+    memories = {
+        name: Term(component="dmlbench:triplet", miner="m", refs="memory", memory=rows)
+        for name, rows in (("long", 40), ("short", 4))
+    }
+    miners = {"m": Component(component=offer("miner", mine, yields="triplets"))}
+    trainer = make(method(terms=memories, miners=miners))
+    train(trainer, 4)  # an index into the long memory would be out of the short one's range
+
+
+def test_a_trunk_may_declare_groups_of_its_own(make, method, offer):
+    class Slow(nn.Module):
+        feature_dim = 4
+
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(4))
+
+        def param_groups(self):
+            return [ParamGroup(iter([self.weight]), rate=0.0, weight_decay=0.0)]
+
+        def forward(self, images):
+            return images.flatten(1)[:, :4] * self.weight
+
+    trainer = make(method(backbone=Component(component=offer("backbone", Slow))))
+    train(trainer, 3)
+    assert torch.equal(trainer.recipe.model.backbone.weight, torch.ones(4))

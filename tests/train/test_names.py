@@ -5,8 +5,9 @@ from pathlib import Path
 from dmlbench.train.names import EVENTS, NAMES, READABLE
 
 PINNED = """
-anchors ball batch_size by_class class_counts domain embed embed_all embedding_dim embeddings epoch epoch_steps
-feature_dim feature_maps features generator head heads image_channels image_size images indices is_synthetic labels
+anchors ball batch_size by_class class_counts domain embed embed_all embedding_dim embeddings epoch
+epoch_steps feature_dim feature_maps features generator head heads image_channels image_size images indices
+is_synthetic labels
 negatives num_classes num_samples pairs parameters parts positives progress raw ref_labels refs relevance
 similarity source step steps teacher term_names to_view train_labels triplets unit valid weights
 """

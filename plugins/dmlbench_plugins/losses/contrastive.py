@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 _NO_DISTANCE = 1e-6
-"""Below fp32's resolution of a distance between unit vectors: such pictures are identical, their hinge closed."""
+"""Below fp32's resolution of distances between unit vectors: identical pictures, whose hinge is closed."""
 
 
 def contrastive(

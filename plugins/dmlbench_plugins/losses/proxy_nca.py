@@ -18,7 +18,7 @@ class ProxyNca(nn.Module):
     al. 2020): the positive is included, i.e. cross-entropy over -d; most public code under the first name
     is this one. Only the product of the scales matters; (3, 3) is temperature 1/9. Divisor: the rows.
 
-    `label_smoothing` e is torch's (target 1 - e + e/C); papers that spread e over the other classes alone mean
+    `label_smoothing` e is torch's (target 1 - e + e/C); who spreads e over the other classes alone means
     e * C / (C - 1) here. The proxies learn at `rate_factor` times the trunk's rate, without weight decay.
     """
 
