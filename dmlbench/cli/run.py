@@ -92,12 +92,16 @@ def command(
     def committed(run_key: str, scored: str) -> Any:
         return None if fresh or not boards.is_dir() else store.find(boards, run_key, scored)
 
-    data = ready(runs[0].spec.task, runs[0].spec.track.images)
-    precheck(runs, data, out, fresh=fresh)
+    folder = Path()
+    # Runs whose records are committed need neither the data nor their components.
+    if todo := [planned for planned in runs if committed(planned.spec.key, planned.scored) is None]:
+        data = ready(runs[0].spec.task, runs[0].spec.track.images)
+        precheck(todo, data, out, fresh=fresh)
+        folder = data.folder
     with display(len(runs)) as observer:
         records = run_all(
             runs,
-            data.folder,
+            folder,
             out,
             jobs=jobs or (_cores() if runs[0].spec.numerics.startswith("cpu") else 1),
             observer=observer,
