@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -89,6 +90,7 @@ def command(
     )
     boards = Path("leaderboards")
 
+    @functools.cache
     def committed(run_key: str, scored: str) -> Any:
         return None if fresh or not boards.is_dir() else store.find(boards, run_key, scored)
 
