@@ -27,6 +27,7 @@ from torch import Tensor
 
 from dmlbench.errors import DataError
 from dmlbench.files import read_json
+from dmlbench.spec.model import digest
 
 STORE_FORMAT = 1
 IMAGES, META = "images.u8", "meta.json"
@@ -85,6 +86,11 @@ class Prepared:
     def fingerprint(self) -> str:
         """Of the source pictures and their classes, `sha256:…`."""
         return str(self.meta["fingerprint"])
+
+    @property
+    def digest(self) -> str:
+        """`sha256:…` of the sources and of the pixels made from them: another font renderer is other data."""
+        return digest({"fingerprint": self.fingerprint, "pixels": self.meta["pixels"]})
 
     @property
     def left_out(self) -> list[str]:

@@ -58,7 +58,7 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
             "queries": selected.queries,
             "lone_queries": selected.skipped,
             "classes": digest,
-            "data": data.fingerprint,
+            "data": data.digest,
             "seconds": time.perf_counter() - started,
         },
     )
