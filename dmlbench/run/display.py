@@ -50,7 +50,7 @@ class PlainDisplay:
 
 
 class LiveDisplay:
-    """A bar for each run under way: images/s, loss, best validation score, time left."""
+    """A bar for each run under way: images/s, loss, best validation score, time left; fits 80 columns."""
 
     def __init__(self, total: int) -> None:
         from rich.console import Console
@@ -58,7 +58,7 @@ class LiveDisplay:
 
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=8),
             TextColumn("{task.fields[what]}", markup=False),
             TimeRemainingColumn(),
             console=Console(stderr=True),
@@ -86,12 +86,12 @@ class LiveDisplay:
         elapsed = time.monotonic() - started
         parts = [stage]
         if elapsed > 0 and images > before:
-            parts.append(f"{(images - before) / elapsed:,.0f} images/s")
+            parts.append(f"{(images - before) / elapsed:,.0f} img/s")
         if message.get("loss") is not None:
-            parts.append(f"loss {message['loss']:.4f}")
+            parts.append(f"loss {message['loss']:.3f}")
         if message.get("validation") is not None:
-            parts.append(f"best validation {message['validation']:.4f}")
-        self._bars.update(self._tasks[_key(planned)], completed=images, what="  ".join(parts))
+            parts.append(f"best {message['validation']:.3f}")
+        self._bars.update(self._tasks[_key(planned)], completed=images, what=" ".join(parts))
 
     def finished(self, planned: Planned, record: Record, *, cached: bool) -> None:
         task = self._tasks.pop(_key(planned), None)

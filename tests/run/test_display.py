@@ -119,6 +119,6 @@ def test_on_a_terminal_the_live_table_shows_method_speed_loss_and_score(project)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     assert "das seed 0" in text
     assert "untrained seed 0" in text
-    assert re.search(r"train  [\d,]+ images/s  loss 1.2500  best validation 0.5000", text)
+    assert re.search(r"train [\d,]+ img/s loss 1.250 best 0.500", text)
     assert "das seed 0  FAILED  ValueError: [bad] luck" in text
     assert "2 of 2" in text
