@@ -1,4 +1,4 @@
-"""Embedding images for scoring: evaluation mode, no augmentation, the recipe's readout."""
+"""Embedding images in evaluation mode, without augmentation: for scoring, and for components that ask."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from dmlbench.data.augment import to_input
 from dmlbench.errors import ContractError
 from dmlbench.spec.track import ImagePipeline
+from dmlbench.train.images import TrainingImages
 from dmlbench.train.recipe import Recipe
 from dmlbench.train.scope import Scope
 
@@ -34,6 +35,20 @@ def embed_rows(
         shown = {name: column[part].to(recipe.device) for name, column in columns.items()}
         features, _ = recipe.model.features(Scope(values={"images": images, **shown}))
         chunks.append(_read_out(recipe, features).float().cpu())
+    return torch.cat(chunks)
+
+
+@torch.no_grad()
+def embed_training_images(
+    recipe: Recipe, images: TrainingImages, indices: Int[Tensor, " n"]
+) -> Float[Tensor, "n dim"]:
+    """Raw main-head embeddings by training index; leaves the model in evaluation mode."""
+    model = recipe.model.eval()
+    chunks = []
+    for chunk in indices.cpu().split(CHUNK):
+        columns = {name: column[chunk].to(recipe.device) for name, column in images.columns.items()}
+        features, _ = model.features(Scope(values={"images": images.plain(chunk), **columns}))
+        chunks.append(model.embed(features, recipe.main_head))
     return torch.cat(chunks)
 
 

@@ -18,11 +18,12 @@ from dmlbench.spec.track import Track
 from dmlbench.train.audit import audit, fingerprints
 from dmlbench.train.calls import Calls
 from dmlbench.train.classes import by_class, checked_labels
-from dmlbench.train.embedding import CHUNK
+from dmlbench.train.drawing import checked_batch
+from dmlbench.train.embedding import embed_training_images
 from dmlbench.train.holding import BACKBONE, Holding
 from dmlbench.train.images import TrainingImages
-from dmlbench.train.memory import Memory
-from dmlbench.train.objective import part_value, weighted_sum
+from dmlbench.train.memory import Memory, remember
+from dmlbench.train.objective import combine, part_value
 from dmlbench.train.optimisation import MAIN, Optimisation
 from dmlbench.train.randomness import generator
 from dmlbench.train.recipe import Recipe
@@ -107,8 +108,6 @@ class Trainer:
             )
         return log
 
-    # ---- the step, in its order
-
     def _learn(self, scope: Scope) -> dict[str, float]:
         model = self.recipe.model
         learns = MAIN not in self._holding.names
@@ -137,10 +136,10 @@ class Trainer:
             scope = self._with_features(scope, features, maps, rows)
             rows = self._augment(scope, rows)
             parts, valid = self._terms(scope, rows, log)
-            total = self._combine(scope, parts, valid)
+            total = combine(self.recipe, self._calls, scope, parts, valid)
             self._step(MAIN, total, f"the sum of terms ({log})")
             log["loss"] = float(total.detach())
-            self._remember(rows)
+            remember(self.memories, self.recipe.sights, rows)
         at_rest.set("parts", {name: part.detach() for name, part in parts.items()})
         at_rest.set("valid", valid)
         self._play("after_step", at_rest, {head: r.select("real").detach() for head, r in rows.items()})
@@ -149,20 +148,7 @@ class Trainer:
     def _draw(self, scope: Scope) -> Batch:
         sampler = self.recipe.sampler
         drawn = self._calls.call(sampler, "draw", scope, sampler.method("draw"), stream="batches")
-        batch = drawn if isinstance(drawn, Batch) else Batch(drawn)
-        promised = set(sampler.entry.plugin.provides)
-        if set(batch.roles) != promised:
-            raise ContractError(
-                f"the sampler drew the roles {sorted(batch.roles)}, it promised {sorted(promised)}"
-            )
-        if not 0 < len(batch.indices) <= self._batch_size:
-            raise ContractError(
-                f"the sampler drew {len(batch.indices)} images; a step has 1 to {self._batch_size}",
-                way_out="its classes x images per class must fit the track's batch size",
-            )
-        if bool((self.labels[batch.indices] < 0).any()):
-            raise ContractError("the sampler drew an image that the current labels leave out")
-        return batch
+        return checked_batch(drawn, sampler.entry.plugin.provides, self.labels, self._batch_size)
 
     def _look(self, scope: Scope, batch: Batch) -> tuple[Scope, dict[str, Tensor], Int[Tensor, " rows"]]:
         """The batch's images, augmented; the columns of their rows; each row's place in the batch."""
@@ -221,12 +207,6 @@ class Trainer:
             log[name] = float(parts[name].detach())
         return parts, valid
 
-    def _combine(self, scope: Scope, parts: dict[str, Tensor], valid: dict[str, bool]) -> Float[Tensor, ""]:
-        if self.recipe.combiner is None:
-            return weighted_sum(self.recipe, parts)
-        seen = scope.child(parts=parts, valid=valid)
-        return self._calls.call(self.recipe.combiner, "combine", seen)
-
     def _step(self, objective: str, loss: Float[Tensor, ""], owner: str) -> None:
         if not bool(torch.isfinite(loss)):
             raise RunError(
@@ -234,14 +214,6 @@ class Trainer:
                 place=f"step {self.step_number}",
             )
         self.optimisation.step(objective, loss, self.progress, owner, self._holding.parameters())
-
-    def _remember(self, rows: dict[str, Rows]) -> None:
-        for name, memory in self.memories.items():
-            sight = self.recipe.sights[name]
-            real = rows[sight.head].select("real")
-            memory.push(real.views[sight.view], real.columns["labels"], real.columns["indices"])
-
-    # ---- events
 
     def _start_epoch(self, scope: Scope) -> None:
         components = self.recipe.components.values()
@@ -284,8 +256,6 @@ class Trainer:
         self.labels = labels
         self._by_class = by_class(labels)
 
-    # ---- services and state
-
     def _services(self) -> dict[str, Any]:
         model, main = self.recipe.model, self.recipe.main_head
         return {
@@ -296,19 +266,12 @@ class Trainer:
             "parameters": dict(model.named_parameters()),
         }
 
-    @torch.no_grad()
     def embed(self, indices: Int[Tensor, " n"]) -> Float[Tensor, "n dim"]:
         """Raw main-head embeddings of training images, in evaluation mode, without augmentation."""
         self.extra_forwards += len(indices)
-        model = self.recipe.model
-        model.eval()
-        chunks = []
-        for chunk in indices.cpu().split(CHUNK):
-            columns = {name: column[chunk].to(self._device) for name, column in self.images.columns.items()}
-            features, _ = model.features(Scope(values={"images": self.images.plain(chunk), **columns}))
-            chunks.append(model.embed(features, self.recipe.main_head))
+        embeddings = embed_training_images(self.recipe, self.images, indices)
         self._holding.set_modes()
-        return torch.cat(chunks)
+        return embeddings
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that resuming needs; raises `ContractError` for state that would be lost."""

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from dmlbench.train.rows import Rows
+
+if TYPE_CHECKING:
+    from dmlbench.train.sight import Sight
 
 
 class Memory(nn.Module):
@@ -37,3 +45,11 @@ class Memory(nn.Module):
         """What is remembered: embeddings, labels, training indices."""
         filled = min(int(self.pushed), len(self.labels))
         return self.embeddings[:filled].clone(), self.labels[:filled].clone(), self.indices[:filled].clone()
+
+
+def remember(memories: nn.ModuleDict, sights: Mapping[str, Sight], rows: Mapping[str, Rows]) -> None:
+    """Push this step's real rows into each term's memory, in the term's view."""
+    for name, memory in memories.items():
+        sight = sights[name]
+        real = rows[sight.head].select("real")
+        memory.push(real.views[sight.view], real.columns["labels"], real.columns["indices"])

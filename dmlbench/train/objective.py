@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from dmlbench.errors import ContractError, nearest
+from dmlbench.train.calls import Calls
 from dmlbench.train.recipe import Recipe
+from dmlbench.train.scope import Scope
 
 
 def part_value(name: str, answer: Any, log: dict[str, float]) -> Tensor | None:
@@ -40,7 +43,16 @@ def _scalar(name: str, value: Any) -> Tensor:
     return value
 
 
-def weighted_sum(recipe: Recipe, parts: Mapping[str, Tensor]) -> Tensor:
+def combine(
+    recipe: Recipe, calls: Calls, scope: Scope, parts: dict[str, Tensor], valid: dict[str, bool]
+) -> Float[Tensor, ""]:
+    """What the combiner makes of the terms, or their weighted sum."""
+    if recipe.combiner is None:
+        return _weighted_sum(recipe, parts)
+    return calls.call(recipe.combiner, "combine", scope.child(parts=parts, valid=valid))
+
+
+def _weighted_sum(recipe: Recipe, parts: Mapping[str, Tensor]) -> Float[Tensor, ""]:
     """The recipe's sum of weight x part; a term with nothing to count adds its zero."""
     total = None
     for name, term in recipe.method.terms.items():

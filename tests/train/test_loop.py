@@ -1,29 +1,15 @@
 """The step: its order, what reaches whom, and that a resumed run is the uninterrupted one."""
 
-import io
-
 import pytest
 import torch
 from torch import nn
 
-from dmlbench.api import Batch, NewRows, ParamGroup, State, Triplets
+from dmlbench.api import Batch, NewRows, Triplets
 from dmlbench.errors import ContractError, RunError
 from dmlbench.spec.component import Component
 from dmlbench.spec.method import Augmenter, Term
 
-
-def train(trainer, steps=None):
-    logs = []
-    while not trainer.done and (steps is None or len(logs) < steps):
-        logs.append(trainer.step())
-    return logs
-
-
-def saved(trainer):
-    buffer = io.BytesIO()
-    torch.save(trainer.state_dict(), buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=True)
+from .helpers import saved, train
 
 
 def test_training_lowers_the_loss(make, method):
@@ -170,158 +156,6 @@ def test_images_that_an_augmenter_adds_count_against_the_budget(make, method, of
     assert (more.images_seen, same.images_seen) == (32, 16)
 
 
-class Critic(nn.Module):
-    """Yields a loss for its own network before the main step, from detached rows."""
-
-    def __init__(self, embedding_dim, num_classes):
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(embedding_dim, num_classes), nn.BatchNorm1d(num_classes))
-        self.register_buffer("held_until", torch.tensor(0))
-
-    def param_groups(self):
-        return [ParamGroup([self.net], objective="critic", optimiser="adam", rate=1e-2)]
-
-    def hold(self, step):
-        return {"critic"} if step < int(self.held_until) else set()
-
-    def before_main(self, embeddings, labels):
-        assert not embeddings.requires_grad
-        yield "critic", nn.functional.cross_entropy(self.net(embeddings), labels)
-
-    def forward(self, embeddings, labels):
-        return nn.functional.cross_entropy(self.net(embeddings), labels)
-
-
-def test_the_main_loss_never_touches_another_objectives_network(make, method, offer):
-    trainer = make(method(offer("loss", Critic)))
-    critic = trainer.recipe.terms["loss"].object
-    critic.before_main = lambda embeddings, labels: ()
-    before = [p.clone() for p in critic.net.parameters()]
-    trainer.recipe.terms["loss"].read("before_main", critic.before_main)
-    train(trainer, 3)
-    assert all(map(torch.equal, before, critic.net.parameters()))
-
-
-def test_an_objective_of_its_own_learns_from_what_is_yielded(make, method, offer):
-    trainer = make(method(offer("loss", Critic)))
-    critic = trainer.recipe.terms["loss"].object
-    before = [p.clone() for p in critic.net.parameters()]
-    train(trainer, 1)
-    assert not any(map(torch.equal, before, critic.net.parameters()))
-
-
-def test_the_trunk_never_follows_another_objective(make, method, offer, weights):
-    class Shy(Critic):
-        def forward(self, embeddings):
-            return embeddings.sum() * 0
-
-    trainer = make(method(offer("loss", Shy)))
-    for group in trainer.optimisation.optimisers["main/adamw"].param_groups:
-        group["weight_decay"] = 0.0
-    before = weights(trainer)
-    train(trainer, 3)
-    assert torch.equal(before, weights(trainer))
-
-
-class Pause(nn.Module):
-    def __init__(self, *, what: str = "main"):
-        super().__init__()
-        self.what = what
-
-    def hold(self, step):
-        return {self.what} if step < 2 else set()
-
-
-@pytest.mark.parametrize("what", ["main", "backbone"])
-def test_a_held_trunk_changes_nothing_statistics_included(make, method, offer, what):
-    pause = Component(component=offer("loss", Pause, role="listener"), settings={"what": what})
-    trainer = make(method(others={"pause": pause}), budget=320)
-    before = {k: v.clone() for k, v in trainer.recipe.model.backbone.state_dict().items()}
-    train(trainer, 2)
-    after = trainer.recipe.model.backbone.state_dict()
-    assert [k for k in before if not torch.equal(before[k], after[k])] == []
-    assert (trainer.images_seen, trainer.extra_forwards) == (0, 32)
-    trainer.step()
-    after = trainer.recipe.model.backbone.state_dict()
-    assert not torch.equal(before["blocks.0.0.weight"], after["blocks.0.0.weight"])
-
-
-def test_holding_something_unknown_is_an_error(make, method, offer):
-    pause = Component(component=offer("loss", Pause, role="listener"), settings={"what": "trunk"})
-    with pytest.raises(ContractError, match="hold names"):
-        make(method(others={"pause": pause})).step()
-
-
-def test_events_come_in_order_and_fresh_runs_alone_start(make, method, offer):
-    class Listener(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.state = State(heard=[])
-
-        def hear(self, what):
-            self.state.heard = [*self.state.heard, what]
-
-        def on_train_start(self, num_classes):
-            self.hear("start")
-
-        def relabel(self, train_labels):
-            self.hear("relabel")
-
-        def on_epoch_start(self, epoch):
-            self.hear(f"epoch {epoch}")
-
-        def before_main(self, raw):
-            self.hear("before")
-
-        def after_step(self, parts, valid):
-            assert valid == {"loss": True}
-            self.hear("after")
-
-    recipe = method(others={"ear": Component(component=offer("loss", Listener, role="listener"))})
-    trainer = make(recipe)
-    train(trainer, 4)  # an epoch is floor(60 / 16) = 3 steps
-    step = ["before", "after"]
-    heard = ["start", "relabel", "epoch 0", *step * 3, "relabel", "epoch 1", *step]
-    assert trainer.recipe.others["ear"].object.state.heard == heard
-    again = make(recipe)
-    again.load_state_dict(saved(trainer))
-    again.step()
-    assert again.recipe.others["ear"].object.state.heard == heard + step
-
-
-def test_relabelled_images_train_with_their_new_labels_and_left_out_ones_do_not(make, method, offer):
-    seen = []
-
-    class Halve(nn.Module):
-        def relabel(self, epoch, train_labels):
-            return torch.where(train_labels >= 4, -1, train_labels) if epoch == 0 else None
-
-    def look(embeddings, labels):
-        seen.append(labels)
-        return embeddings.mean()
-
-    others = {"halve": Component(component=offer("loss", Halve, role="listener"))}
-    train(make(method(offer("loss", look), others=others)), 5)
-    assert set(torch.cat(seen).tolist()) == {0, 1, 2, 3}
-
-
-@pytest.mark.parametrize(
-    ("labels", "words"),
-    [
-        (torch.full((60,), 6), "from 6 to 6"),
-        (torch.zeros(3, dtype=torch.int64), "shape"),
-        (torch.full((60,), -1), "every"),
-    ],
-)
-def test_labels_that_do_not_fit_are_refused(make, method, offer, labels, words):
-    class Wrong(nn.Module):
-        def relabel(self):
-            return labels
-
-    with pytest.raises(ContractError, match=words):
-        make(method(others={"wrong": Component(component=offer("loss", Wrong, role="listener"))})).step()
-
-
 def test_a_sampler_gives_its_rows_roles_that_others_may_ask_for(make, method, offer):
     class Pinned(nn.Module):
         def draw(self, by_class, generator):
@@ -393,49 +227,6 @@ def test_answers_that_are_no_finite_scalar_are_refused_by_name(make, method, off
         make(method(offer("loss", bad))).step()
 
 
-def test_embedding_costs_forwards_and_too_many_stop_the_run(make, method, offer):
-    class Greedy(nn.Module):
-        def on_epoch_start(self, embed_all):
-            embed_all()
-
-    others = {"greedy": Component(component=offer("loss", Greedy, role="listener"))}
-    trainer = make(method(others=others), budget=64)
-    trainer.step()
-    assert trainer.extra_forwards == 60
-    with pytest.raises(RunError, match="gradient-free"):
-        train(trainer)
-
-
-def test_embedding_leaves_no_trace_in_the_model(make, method):
-    trainer = make(method())
-    before = {k: v.clone() for k, v in trainer.recipe.model.state_dict().items()}
-    trainer.embed(torch.arange(60))
-    assert all(torch.equal(before[k], v) for k, v in trainer.recipe.model.state_dict().items())
-
-
-@pytest.mark.parametrize("where", ["attribute", "closure"])
-def test_state_outside_the_checkpoint_is_noticed_and_named(make, method, offer, where):
-    heard = []
-
-    class Forgetful(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.seen = 0
-
-        def forward(self, embeddings):
-            self.seen += 1
-            return embeddings.mean()
-
-    def closure(embeddings):
-        heard.append(1)
-        return embeddings.mean()
-
-    trainer = make(method(offer("loss", Forgetful if where == "attribute" else closure)))
-    trainer.step()
-    with pytest.raises(ContractError, match="loss.seen" if where == "attribute" else "heard"):
-        trainer.state_dict()
-
-
 def test_a_teacher_sees_the_students_pixels_and_learns_nothing(make, method, offer):
     class Teacher(nn.Module):
         feature_dim = 3
@@ -470,22 +261,3 @@ def test_terms_with_different_memories_do_not_share_what_a_miner_chose(make, met
     miners = {"m": Component(component=offer("miner", mine, yields="triplets"))}
     trainer = make(method(terms=memories, miners=miners))
     train(trainer, 4)  # an index into the long memory would be out of the short one's range
-
-
-def test_a_trunk_may_declare_groups_of_its_own(make, method, offer):
-    class Slow(nn.Module):
-        feature_dim = 4
-
-        def __init__(self):
-            super().__init__()
-            self.weight = nn.Parameter(torch.ones(4))
-
-        def param_groups(self):
-            return [ParamGroup(iter([self.weight]), rate=0.0, weight_decay=0.0)]
-
-        def forward(self, images):
-            return images.flatten(1)[:, :4] * self.weight
-
-    trainer = make(method(backbone=Component(component=offer("backbone", Slow))))
-    train(trainer, 3)
-    assert torch.equal(trainer.recipe.model.backbone.weight, torch.ones(4))
