@@ -43,7 +43,7 @@ def train(directory: RunDirectory, folder: Path, report: Report) -> None:
         run.resume()
         run.go(report)
     else:
-        run.validate_untrained()
+        run.validate({})
     run.finish()
 
 
@@ -80,13 +80,10 @@ class _Training:
             if due > self.mark:
                 self.mark = due
                 self.seconds += time.perf_counter() - started
-                self._validate({name: total / steps for name, total in sums.items()})
+                self.validate({name: total / steps for name, total in sums.items()})
                 self._checkpoint()
                 report(self._progress(values.get("loss")))
                 sums, steps, started = {}, 0, time.perf_counter()
-
-    def validate_untrained(self) -> None:
-        self._validate({})
 
     def resume(self) -> None:
         """Continue from the checkpoint, if there is one."""
@@ -114,7 +111,8 @@ class _Training:
         )
         self.directory.checkpoint.unlink(missing_ok=True)
 
-    def _validate(self, losses: dict[str, float]) -> None:
+    def validate(self, losses: dict[str, float]) -> None:
+        """Score the validation classes, log it, and keep the weights when they are the ones to select."""
         part = self.data.validation
         columns = shown_columns(self.spec, part)
         embeddings = embed_rows(self.recipe, self.data.images, part.rows, columns, self.spec.track.images)
@@ -129,14 +127,12 @@ class _Training:
         )
         images = self.trainer.images_seen if self.trainer else 0
         self.log.append({"images": images, "losses": losses, "validation": scores.metrics[protocol.primary]})
-        # On equal scores the earliest wins, so only a new best is written.
-        chosen_late = protocol.selection == "last" or self._best() is self.log[-1]
-        if chosen_late:
+        if self._best() is self.log[-1]:
             self._save_weights(SELECTED)
         write_json(self.directory.log, self.log)
 
     def _best(self) -> dict[str, Any]:
-        """The log's entry that is selected."""
+        """The log's entry that is selected; on equal scores the earliest."""
         if self.spec.protocol.selection == "last":
             return self.log[-1]
         return max(self.log, key=lambda entry: entry["validation"])

@@ -120,7 +120,7 @@ class Recipe:
             teacher.module.to(self.device).eval().requires_grad_(False)
         return teacher
 
-    def _make(self, kind: str, spec: Any, name: str, role: str | None = None) -> Built:
+    def _make(self, kind: str, spec: Component, name: str, role: str | None = None) -> Built:
         built = build(kind, spec, name, self.facts, self._seed, self._home)
         actual = getattr(built.entry.plugin, "role", None)
         if role is not None and actual != role:
@@ -128,8 +128,6 @@ class Recipe:
                 f"{built.entry.full_id} is a {actual}, not a {role}", place=f"component {name!r}"
             )
         return built
-
-    # ---- what each may ask for
 
     def _read_signatures(self) -> None:
         roles = set(self.sampler.entry.plugin.provides)
