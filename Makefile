@@ -12,11 +12,11 @@ export DMLBENCH_TEST_DATA ?= $(if $(DATA),$(abspath $(DATA)))
 .PHONY: demo test smoke check lint types contracts format lock
 
 demo: $(VENV)/.demo
-	@echo "Five methods on 1,629 emoji drawn by three hands; two to four minutes on two cores."
+	@echo "Five methods on 1,629 emoji drawn by three hands; one to three minutes on two cores."
 	$(BIN)/dmlbench run untrained raw-pixels normalised-softmax contrastive multi-similarity --profile smoke
 
 test: $(VENV)/.dev
-	@echo "All tests; three to six minutes on two cores. 'make smoke' leaves the slow ones out."
+	@echo "All tests; four to seven minutes on two cores. 'make smoke' leaves the slow ones out."
 	$(BIN)/python -m pytest
 
 smoke: $(VENV)/.dev
