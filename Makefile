@@ -47,7 +47,7 @@ $(BIN)/python:
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing dmlbench and torch into $(VENV): one to three minutes the first time."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[emoji]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[emoji,fast]"
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.demo

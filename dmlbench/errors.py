@@ -9,7 +9,8 @@ DmlbenchError
 ├── RunError              a run that started and could not end well             exit 1
 └── ResultsError          records or tables that contradict each other          exit 1
 
-An error names the thing, the place and the way out; `str(error)` is what a user reads.
+An error names the thing, the place and the way out; `str(error)` is what a user reads
+on a terminal, `error.one_line()` elsewhere.
 """
 
 from __future__ import annotations
@@ -38,8 +39,16 @@ class DmlbenchError(Exception):
         self.way_out = way_out
 
     def __str__(self) -> str:
+        return "\n".join([self.message, *(f"  {word:<4} {text}" for word, text in self._hints())])
+
+    def one_line(self) -> str:
+        """The same for a log: `message; in place; near word; try this`."""
+        parts = [self.message, *(f"{word} {text}" for word, text in self._hints())]
+        return "; ".join(" ".join(part.split()) for part in parts)
+
+    def _hints(self) -> list[tuple[str, str]]:
         hints = (("in", self.place), ("near", self.near), ("try", self.way_out))
-        return "\n".join([self.message, *(f"  {word:<4} {text}" for word, text in hints if text)])
+        return [(word, text) for word, text in hints if text]
 
 
 class UsageError(DmlbenchError): ...

@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         status = error.exit_code
     except DmlbenchError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {error if sys.stderr.isatty() else error.one_line()}", err=True)
         status = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; the same command continues from here", err=True)

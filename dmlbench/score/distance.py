@@ -1,7 +1,8 @@
-"""What is near: cosine, Euclidean and Poincaré, as similarities that grow with likeness.
+"""What is near: cosine, Euclidean, Poincaré and Hamming, as similarities that grow with likeness.
 
-Each entry of `DISTANCES` takes the gallery and the curvature, and returns a function that writes the
-similarities of a block of queries into a given matrix. Adding one means one function and one table line.
+Each entry of `DISTANCES` takes the gallery, which is its own to change, and the curvature, and returns a
+function that writes the similarities of a block of queries into a given matrix. Adding one means one function
+and one table line.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dmlbench.errors import DataError, UsageError, nearest
+
+# Rows that are changed at a time.
+_ROWS = 2**14
 
 #: (queries, out): write similarity [query, gallery] into `out`; both have the gallery's dtype.
 Similarity = Callable[[Float[Tensor, "query dim"], Float[Tensor, "query gallery"]], None]
@@ -28,15 +32,22 @@ def unit(rows: Float[Tensor, "row dim"]) -> Float[Tensor, "row dim"]:
     tensor([[0.6000, 0.8000],
             [0.0000, 0.0000]])
     """
-    largest = torch.linalg.vector_norm(rows, ord=math.inf, dim=1, keepdim=True)
-    rows = rows / largest.masked_fill_(largest == 0, 1)
-    length = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    return rows.div_(length.masked_fill_(length == 0, 1))
+    return unit_(rows.clone())
+
+
+def unit_(rows: Float[Tensor, "row dim"]) -> Float[Tensor, "row dim"]:
+    """`unit`, in place: a gallery may take half of the memory."""
+    for some in rows.split(_ROWS):
+        largest = torch.linalg.vector_norm(some, ord=math.inf, dim=1, keepdim=True)
+        some.div_(largest.masked_fill_(largest == 0, 1))
+        length = torch.linalg.vector_norm(some, dim=1, keepdim=True)
+        some.div_(length.masked_fill_(length == 0, 1))
+    return rows
 
 
 def cosine(gallery: Float[Tensor, "gallery dim"], curvature: float = 1.0) -> Similarity:
     """The cosine of the angle between query and item."""
-    items = unit(gallery)
+    items = unit_(gallery)
 
     def write(queries: Float[Tensor, "query dim"], out: Float[Tensor, "query gallery"]) -> None:
         torch.mm(unit(queries), items.T, out=out)
@@ -62,12 +73,28 @@ def poincare(gallery: Float[Tensor, "gallery dim"], curvature: float = 1.0) -> S
     the digits of small distances. A row on or outside the ball raises `DataError`.
     """
     norms = gallery.square().sum(dim=1)
-    inside = _inside(norms, curvature)
+    inside = inside_ball(norms, curvature)
 
     def write(queries: Float[Tensor, "query dim"], out: Float[Tensor, "query gallery"]) -> None:
-        depth = _inside(queries.square().sum(dim=1), curvature)
+        depth = inside_ball(queries.square().sum(dim=1), curvature)
         _write_squares(queries, gallery, norms, out)
         out.mul_(curvature / depth[:, None]).div_(inside).sqrt_().asinh_().mul_(-2 / math.sqrt(curvature))
+
+    return write
+
+
+def hamming(gallery: Float[Tensor, "gallery bit"], curvature: float = 1.0) -> Similarity:
+    """Minus the number of bits that differ; rows are codes of -1 and +1, or of 0 and 1.
+
+    Anything else raises `DataError`.
+    """
+    items = codes_(gallery)
+    bits = gallery.shape[1]
+
+    def write(queries: Float[Tensor, "query bit"], out: Float[Tensor, "query gallery"]) -> None:
+        # Whole numbers below 2^24: exact.
+        torch.mm(codes_(queries.clone()), items.T, out=out)
+        out.sub_(bits).div_(2)
 
     return write
 
@@ -76,6 +103,7 @@ DISTANCES: dict[str, Callable[[Tensor, float], Similarity]] = {
     "cosine": cosine,
     "euclidean": euclidean,
     "poincare": poincare,
+    "hamming": hamming,
 }
 
 
@@ -106,7 +134,7 @@ def working_dtype(distance: str, *dtypes: torch.dtype) -> torch.dtype:
     >>> working_dtype("cosine", torch.float16)
     torch.float32
     """
-    dtype = torch.float32 if distance == "cosine" else torch.float64
+    dtype = torch.float32 if distance in ("cosine", "hamming") else torch.float64
     for other in dtypes:
         dtype = torch.promote_types(dtype, other)
     return dtype
@@ -122,7 +150,20 @@ def _write_squares(
     out.add_(queries.square().sum(dim=1, keepdim=True)).clamp_(min=0)
 
 
-def _inside(norms: Float[Tensor, " row"], curvature: float) -> Float[Tensor, " row"]:
+def codes_(rows: Float[Tensor, "row bit"]) -> Float[Tensor, "row bit"]:
+    """Rows of -1 and +1, in place."""
+    for some in rows.split(_ROWS):
+        zeros = some == 0
+        if not bool((zeros | (some.abs() == 1)).all()) or bool(zeros.any() and (some < 0).any()):
+            raise DataError(
+                "the Hamming distance is one of codes: rows of -1 and +1, or of 0 and 1",
+                way_out="binarise first: `dmlbench score --bits 64`, or dmlbench.score.fit_itq",
+            )
+        some.masked_fill_(zeros, -1)
+    return rows
+
+
+def inside_ball(norms: Float[Tensor, " row"], curvature: float) -> Float[Tensor, " row"]:
     """1 - c|v|², positive inside the ball."""
     depth = 1 - curvature * norms
     if bool((depth <= 0).any()):

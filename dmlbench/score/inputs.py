@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from dmlbench.errors import DataError
 
 # Squares of larger entries do not fit float64.
 _LARGEST = 1e150
+# Rows that are looked at together.
+_ROWS = 2**16
 
 
 def as_embeddings(values: Tensor | np.ndarray, name: str) -> Float[Tensor, "item dim"]:
@@ -29,9 +32,8 @@ def as_embeddings(values: Tensor | np.ndarray, name: str) -> Float[Tensor, "item
         raise DataError(f"expected real numbers, got {tensor.dtype}", place=name)
     if not tensor.is_floating_point():
         tensor = tensor.double()
-    low, high = torch.aminmax(tensor, dim=1)
     limit = min(_LARGEST, torch.finfo(tensor.dtype).max)
-    bad = ~((low >= -limit) & (high <= limit))  # NaN fails every comparison
+    bad = torch.cat([_beyond(rows, limit) for rows in tensor.split(_ROWS)])
     if bool(bad.any()):
         rows = bad.nonzero().squeeze(1)
         raise DataError(
@@ -43,16 +45,34 @@ def as_embeddings(values: Tensor | np.ndarray, name: str) -> Float[Tensor, "item
     return tensor
 
 
-def as_labels(values: Tensor | np.ndarray, rows: int, name: str) -> Int[Tensor, " item"]:
-    """int64 class ids, one for each of `rows` embeddings; any integers will do, compared exactly."""
+def _beyond(rows: Float[Tensor, "row dim"], limit: float) -> Bool[Tensor, " row"]:
+    low, high = torch.aminmax(rows, dim=1)
+    return ~((low >= -limit) & (high <= limit))  # NaN fails every comparison
+
+
+def as_labels(
+    values: Tensor | np.ndarray, rows: int, name: str
+) -> Int[Tensor, " item"] | Int[Tensor, "item label"]:
+    """int64 class ids, one for each of `rows` embeddings, or a row of 0 and 1 for each: its several labels.
+
+    Ids are any integers, compared exactly.
+    """
     tensor = _tensor(values, name)
     if tensor.is_floating_point() or tensor.is_complex():
         raise DataError(
             f"labels are whole numbers, got {tensor.dtype}", place=name, way_out="labels.astype('int64')"
         )
-    if tensor.shape != (rows,):
+    if tensor.ndim not in (1, 2) or len(tensor) != rows:
         raise DataError(f"expected {rows} labels, one for each embedding, got {_shape(tensor)}", place=name)
-    return tensor.long()
+    tensor = tensor.long()
+    if tensor.ndim == 2 and (tensor.shape[1] < 2 or not bool(((tensor == 0) | (tensor == 1)).all())):
+        raise DataError(
+            f"expected {rows} labels, one for each embedding; a row of several labels is one of 0 and 1, "
+            f"got {_shape(tensor)}",
+            place=name,
+            way_out="labels[:, 0] for class ids, or a column for each label",
+        )
+    return tensor
 
 
 def _tensor(values: Tensor | np.ndarray, name: str) -> Tensor:
@@ -63,12 +83,15 @@ def _tensor(values: Tensor | np.ndarray, name: str) -> Tensor:
         raise DataError(f"expected an array of numbers, got {array.dtype}", place=name)
     if array.dtype == np.longdouble and array.dtype.itemsize > 8:
         array = array.astype(np.float64)
-    # torch takes neither a foreign byte order, nor negative strides, nor (silently) read-only memory.
+    # torch takes neither a foreign byte order nor negative strides.
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder(sys.byteorder))
-    if not array.flags.writeable or any(stride < 0 for stride in array.strides):
+    if any(stride < 0 for stride in array.strides):
         array = array.copy()
-    return torch.from_numpy(array)
+    with warnings.catch_warnings():
+        # Read-only memory, such as a mapped file, stays where it is: nothing here writes to its input.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def _shape(tensor: Tensor) -> str:

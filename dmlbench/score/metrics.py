@@ -1,148 +1,138 @@
-"""Ranking metrics: pure functions of the ranks of a query's positives, one value per query.
+"""Ranking metrics: pure functions of where a query's positives stand, one value per query.
 
-`ranks` holds each query's 1-based ranks, ascending, at least one column, padded with `NO_RANK`; `relevant` is
-how many are real: R, the number of positives in the gallery. A query with R = 0 gives NaN: the caller decides
-what it counts. No value depends on the padding. A new metric is one function and one line in `METRICS`.
+All but a few divide by R, the number of positives in the gallery; a query with R = 0 is not asked. Sums run
+from left to right, so that no value depends on the padding. A new metric is one function and one line in
+`METRICS`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
-
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from dmlbench.errors import UsageError, nearest
-
-Ranks = Int[Tensor, "query positive"]
-Relevant = Int[Tensor, " query"]
-Values = Float[Tensor, " query"]
+from dmlbench.score.places import Places, Values, total
 
 
-def recall_at_k(ranks: Ranks, relevant: Relevant, k: int) -> Values:
+def recall_at_k(places: Places, k: int) -> Values:
     """1 where a positive stands among the first k: the field's Recall@K, not the share of positives found.
 
-    >>> recall_at_k(torch.tensor([[2, 3]]), torch.tensor([2]), k=1)
+    >>> recall_at_k(Ranks(torch.tensor([[2, 3]]), torch.tensor([2])), k=1)
     tensor([0.], dtype=torch.float64)
     """
-    return _unless_lone((ranks <= k).any(dim=1).double(), relevant)
+    return places.hit(k)
 
 
-def precision_at_k(ranks: Ranks, relevant: Relevant, k: int) -> Values:
+def precision_at_k(places: Places, k: int) -> Values:
     """Positives among the first k, over k, also when the gallery holds fewer than k items.
 
-    >>> precision_at_k(torch.tensor([[2, 3]]), torch.tensor([2]), k=4)
+    >>> precision_at_k(Ranks(torch.tensor([[2, 3]]), torch.tensor([2])), k=4)
     tensor([0.5000], dtype=torch.float64)
     """
-    return _unless_lone((ranks <= k).sum(dim=1) / _real(k), relevant)
+    return total(places.inside(k)) / k
 
 
-def r_precision(ranks: Ranks, relevant: Relevant) -> Values:
+def r_precision(places: Places) -> Values:
     """Positives among the first R, over R.
 
-    >>> r_precision(torch.tensor([[2, 3]]), torch.tensor([2]))
+    >>> r_precision(Ranks(torch.tensor([[2, 3]]), torch.tensor([2])))
     tensor([0.5000], dtype=torch.float64)
     """
-    return (ranks <= relevant[:, None]).sum(dim=1) / relevant.double()
+    return total(places.inside(places.relevant)) / places.relevant
 
 
-def map_at_r(ranks: Ranks, relevant: Relevant) -> Values:
+def map_at_r(places: Places) -> Values:
     """Mean average precision at R: precisions at the positives among the first R, summed, over R.
 
-    >>> map_at_r(torch.tensor([[1, 3]]), torch.tensor([2]))
+    Musgrave, Belongie and Lim, "A metric learning reality check", 2020.
+
+    >>> map_at_r(Ranks(torch.tensor([[1, 3]]), torch.tensor([2])))
     tensor([0.5000], dtype=torch.float64)
     """
-    return _precision_sum(ranks, ranks <= relevant[:, None]) / relevant.double()
+    return total(places.precision(places.relevant)) / places.relevant
 
 
-def average_precision(ranks: Ranks, relevant: Relevant) -> Values:
-    """Average precision over the whole ranking; its mean over queries is `map`.
+def average_precision(places: Places) -> Values:
+    """Precisions at all positives, over R; the mean over queries is `map`.
 
-    >>> average_precision(torch.tensor([[1, 4]]), torch.tensor([2]))
+    >>> average_precision(Ranks(torch.tensor([[1, 4]]), torch.tensor([2])))
     tensor([0.7500], dtype=torch.float64)
     """
-    real = torch.arange(ranks.shape[1], device=ranks.device) < relevant[:, None]
-    return _precision_sum(ranks, real) / relevant.double()
+    return total(places.precision()) / places.relevant
 
 
-def reciprocal_rank(ranks: Ranks, relevant: Relevant) -> Values:
-    """1 over the rank of the first positive; its mean over queries is `mrr`.
+def map_at_k(places: Places, k: int) -> Values:
+    """Precisions at the positives among the first k, over R.
 
-    >>> reciprocal_rank(torch.tensor([[2, 3]]), torch.tensor([2]))
+    >>> map_at_k(Ranks(torch.tensor([[1, 4]]), torch.tensor([2])), k=1)
     tensor([0.5000], dtype=torch.float64)
     """
-    return _unless_lone(1 / ranks[:, 0].double(), relevant)
+    return total(places.precision(k)) / places.relevant
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A metric with its cut-off, if it has one; raise `version` when its numbers change."""
+def map_min_at_k(places: Places, k: int) -> Values:
+    """As `map_at_k`, over min(R, k): a query whose first k are all positives scores 1.
 
-    function: Callable[..., Values]
-    version: int = 1
-    settings: tuple[tuple[str, Any], ...] = ()
-
-    def __call__(self, ranks: Ranks, relevant: Relevant) -> Values:
-        return self.function(ranks, relevant, **dict(self.settings))
-
-
-#: `_at_K` stands for a cut-off, a positive whole number.
-METRICS: dict[str, Metric] = {
-    "recall_at_K": Metric(recall_at_k),
-    "precision_at_K": Metric(precision_at_k),
-    "r_precision": Metric(r_precision),
-    "map_at_r": Metric(map_at_r),
-    "map": Metric(average_precision),
-    "mrr": Metric(reciprocal_rank),
-}
-METRIC_VERSIONS: dict[str, int] = {name: metric.version for name, metric in METRICS.items()}
-
-# No leading zeros: one metric has one name. No cut-off reaches `NO_RANK`.
-_CUT_OFF = re.compile(r"(?P<stem>.+)_at_(?P<k>[1-9][0-9]{0,8})")
-
-
-def metric(name: str) -> Metric:
-    """The metric of that name; `UsageError`, with the nearest name and the list, when there is none.
-
-    >>> metric("recall_at_8")(torch.tensor([[8]]), torch.tensor([1]))
+    >>> map_min_at_k(Ranks(torch.tensor([[1, 4]]), torch.tensor([2])), k=1)
     tensor([1.], dtype=torch.float64)
     """
-    cut = _CUT_OFF.fullmatch(name)
-    if cut and f"{cut['stem']}_at_K" in METRICS:
-        pattern = METRICS[f"{cut['stem']}_at_K"]
-        return Metric(pattern.function, pattern.version, (("k", int(cut["k"])),))
-    if name in METRICS and not name.endswith("_at_K"):
-        return METRICS[name]
-    raise UsageError(
-        f"no metric named {name!r}", near=nearest(name, METRICS), way_out=f"one of {', '.join(METRICS)}"
-    )
+    return total(places.precision(k)) / places.relevant.clamp(max=k)
 
 
-def metrics_of(names: Iterable[str]) -> dict[str, Metric]:
-    """The metrics of those names, in their order; none at all is a `UsageError`."""
-    if isinstance(names, str):
-        raise UsageError(f"metrics are a list of names, not the text {names!r}", way_out=f"[{names!r}]")
-    chosen = {name: metric(name) for name in names}
-    if not chosen:
-        raise UsageError("no metric is asked for", way_out=f"one of {', '.join(METRICS)}")
-    return chosen
+def map_hits_at_k(places: Places, k: int) -> Values:
+    """As `map_at_k`, over the positives found among the first k; 0 if there are none.
+
+    >>> map_hits_at_k(Ranks(torch.tensor([[2, 4]]), torch.tensor([2])), k=3)
+    tensor([0.5000], dtype=torch.float64)
+    """
+    ranks = places.exact("map_hits_at_K")
+    return total(ranks.precision(k)) / total(ranks.inside(k)).clamp(min=1)
 
 
-def _real(number: int) -> Float[Tensor, ""]:
-    # An integer tensor over a Python number is float32; over this it is float64.
-    return torch.tensor(number, dtype=torch.float64)
+def map_voc(places: Places) -> Values:
+    """Average precision with precision made monotone: at each positive the best precision from there on.
+
+    >>> map_voc(Ranks(torch.tensor([[2, 3]]), torch.tensor([2])))
+    tensor([0.6667], dtype=torch.float64)
+    """
+    precision = places.exact("map_voc").precision()
+    return total(_best_from_here(precision)) / places.relevant
 
 
-def _precision_sum(ranks: Ranks, counted: Bool[Tensor, "query positive"]) -> Values:
-    """Sum over the counted positives of precision at their ranks: the j-th has j / rank."""
-    nth = torch.arange(1, ranks.shape[1] + 1, device=ranks.device)
-    # Summed from left to right: `sum` groups its terms by the width, and so by the padding.
-    return torch.where(counted, nth / ranks.double(), 0.0).cumsum(dim=1)[:, -1]
+def map_voc_at_k(places: Places, k: int) -> Values:
+    """As `map_voc` on the first k, over min(R, k): the form that sketch retrieval prints as mAP@200.
+
+    >>> map_voc_at_k(Ranks(torch.tensor([[2, 3]]), torch.tensor([2])), k=2)
+    tensor([0.2500], dtype=torch.float64)
+    """
+    precision = places.exact("map_voc_at_K").precision(k)
+    return total(_best_from_here(precision)) / places.relevant.clamp(max=k)
 
 
-def _unless_lone(values: Values, relevant: Relevant) -> Values:
-    return values.masked_fill(relevant == 0, torch.nan)
+def ndcg_at_k(places: Places, k: int) -> Values:
+    """Discounted cumulative gain of the first k over that of a perfect ranking; a positive gains 1.
+
+    DCG = sum of 1 / log2(rank + 1). The perfect ranking has its min(R, k) positives first.
+
+    >>> ndcg_at_k(Ranks(torch.tensor([[1, 3]]), torch.tensor([2])), k=2)
+    tensor([0.6131], dtype=torch.float64)
+    """
+    gains = places.discount(k)
+    first = torch.arange(1, gains.shape[1] + 1, device=gains.device)
+    ideal = (first <= places.relevant[:, None]) & (first <= k)
+    return total(gains) / total(torch.where(ideal, 1 / (first + 1).double().log2(), 0.0))
+
+
+def reciprocal_rank(places: Places) -> Values:
+    """1 over the rank of the first positive; the mean over queries is `mrr`.
+
+    >>> reciprocal_rank(Ranks(torch.tensor([[2, 3]]), torch.tensor([2])))
+    tensor([0.5000], dtype=torch.float64)
+    """
+    return places.reciprocal()
+
+
+def _best_from_here(precision: Float[Tensor, "query positive"]) -> Float[Tensor, "query positive"]:
+    # A positive that is cut off has precision 0 and stands behind all that count.
+    best = precision.flip(1).cummax(dim=1).values.flip(1)
+    return best * (precision > 0)

@@ -1,100 +1,92 @@
-"""The ranks of every query's positives: exact, streamed, never a matrix of all pairs.
-
-rank = 1 + (gallery items more similar) + (items as similar that stand earlier in the permuted gallery).
+"""Similarities to ranks, block by block: exact, streamed, never a matrix of all pairs.
 
 The gallery is permuted once by a seeded generator, so that a column's index is its place among ties and a
 model that maps everything to one point scores chance, not the data set's order. A query is left out of its
-own ranking by its index. Ranks come from sorting each row of a block and looking the positives up in it; a
-row in which a positive is tied (rare, or every row of a collapsed model) is ranked again by a stable sort.
+own ranking by its index. All label sets share the products, which are the larger part of the work.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from dmlbench.score.distance import similarity_to, working_dtype
-from dmlbench.score.positives import ClassColumns, Columns
+from dmlbench.score.counting import count_ranks, count_ties, counting_pays
+from dmlbench.score.distance import similarity_to
+from dmlbench.score.memory import Plan
+from dmlbench.score.overlap import Overlap
+from dmlbench.score.places import Places, Ranks, by_rank
+from dmlbench.score.positives import Relevance, SameClass, SharedLabels
 from dmlbench.score.precision import full_precision
+from dmlbench.score.sorting import sort_ranks, sort_ties, stable_order
+from dmlbench.score.ties import TieGroups, pessimistic
 
-#: Pads the ranks of queries with fewer positives than others; larger than every rank, and exact as a float.
-NO_RANK = 2**62
-
-# Similarities in one matrix product, and bounds on its queries: enough for a fast product.
-_TILE_ELEMENTS = 2**22
-_TILE_QUERIES = (8, 128)
+# Rows of the gallery that are copied at a time, so that a cast needs no second gallery.
+_COPIED = 2**14
 
 
-class RankBlock(NamedTuple):
-    """Ranks of the queries `start`, `start + 1`, …, in the order in which they were given."""
+class Ranked(NamedTuple):
+    """The positives of a block's queries, under one set of labels."""
 
-    start: int
-    ranks: Int[Tensor, "query positive"]
-    """1-based, ascending in each row, padded with `NO_RANK`; at least one column."""
-    relevant: Int[Tensor, " query"]
-    """How many positives the gallery holds: R."""
+    places: Places
+    overlap: Overlap | None
+    """Only where items have several labels."""
 
 
-def rank_blocks(
-    queries: Float[Tensor, "query dim"],
-    labels: Int[Tensor, " query"],
-    gallery: Float[Tensor, "gallery dim"] | None = None,
-    gallery_labels: Int[Tensor, " gallery"] | None = None,
-    *,
-    distance: str = "cosine",
-    curvature: float = 1.0,
-    tie_seed: int = 0,
-    max_block_mib: int = 64,
-) -> Iterator[RankBlock]:
-    """Rank the gallery for each query, block by block; without a gallery, the other queries are ranked.
+class Block(NamedTuple):
+    """What is known of the queries `rows`."""
 
-    Everything is on one device, finite and of matching lengths (`score` sees to that). Memory is a copy or
-    two of the gallery and about `max_block_mib`, though never less than one product takes.
-    """
-    own_form = gallery is None or gallery_labels is None
-    items, item_labels = (queries, labels) if own_form else (gallery, gallery_labels)
-    dtype = working_dtype(distance, queries.dtype, items.dtype)
-    order = permutation(len(items), tie_seed).to(items.device)
-    own = order.argsort() if own_form else None
-    similarity = similarity_to(items[order].to(dtype), distance, curvature)
-    grouped = ClassColumns.of(item_labels[order])
-
-    tile = _tile_queries(len(items))
-    query_bytes = len(items) * (2 * dtype.itemsize + 8) + 64 * grouped.largest
-    height = max(1, (max_block_mib << 20) // (query_bytes * tile)) * tile
-    buffer = torch.empty(min(height, len(queries)), len(items), dtype=dtype, device=items.device)
-    scratch = torch.empty_like(buffer)
-
-    for start in range(0, len(queries), height):
-        stop = min(start + height, len(queries))
-        block = buffer[: stop - start]
-        with full_precision():
-            for first in range(start, stop, tile):
-                last = min(first + tile, stop)
-                similarity(queries[first:last].to(dtype), buffer[first - start : last - start])
-        own_columns = None if own is None else own[start:stop]
-        if own_columns is not None:
-            block.scatter_(1, own_columns[:, None], -math.inf)
-        positives = grouped.positives(labels[start:stop], own_columns)
-        ranks = _ranks(block, positives, scratch[: stop - start], max(1, tile // 4))
-        yield RankBlock(start, ranks, positives.valid.sum(dim=1))
+    rows: slice
+    ranked: tuple[Ranked, ...]
+    neighbours: Int[Tensor, "query nearest"] | None
+    """Rows of the gallery, nearest first."""
 
 
-def _tile_queries(gallery_size: int) -> int:
-    """Queries in one matrix product: a power of two that follows from the gallery alone.
+class _How(NamedTuple):
+    ties: str
+    pairs: int
 
-    The last bit of a product depends on its shape, and the memory budget must not change a bit.
-    """
-    least, most = _TILE_QUERIES
-    wanted = max(least, min(most, _TILE_ELEMENTS // gallery_size))
-    return 1 << (wanted.bit_length() - 1)
+
+@dataclass(frozen=True)
+class Problem:
+    """Queries, what is searched, and what is relevant: tensors of one device, lengths that match."""
+
+    queries: Float[Tensor, "query dim"]
+    gallery: Float[Tensor, "gallery dim"]
+    own: Int[Tensor, " query"] | None
+    """The gallery row that is the query itself, -1 for none."""
+    labels: Sequence[tuple[Tensor, Tensor]]
+    """For each set of labels those of queries and gallery: class ids, or rows of 0 and 1."""
+    curvature: float = 1.0
+    ties: str = "permuted"
+    tie_seed: int = 0
+    neighbours: int = 0
+
+    @cached_property
+    def order(self) -> Int[Tensor, " gallery"]:
+        """The gallery row of each column."""
+        size = len(self.gallery)
+        order = torch.arange(size) if self.ties == "stable" else permutation(size, self.tie_seed)
+        return order.to(self.gallery.device)
+
+    @cached_property
+    def own_columns(self) -> Int[Tensor, " query"] | None:
+        """The column that is the query itself, -1 for none."""
+        return None if self.own is None else torch.where(self.own < 0, -1, self.order.argsort()[self.own])
+
+    @cached_property
+    def relevances(self) -> list[Relevance]:
+        """For each set of labels, over columns."""
+        return [
+            (SharedLabels if labels.ndim == 2 else SameClass).of(labels, items[self.order])
+            for labels, items in self.labels
+        ]
 
 
 def permutation(size: int, seed: int) -> Int[Tensor, " size"]:
@@ -102,47 +94,67 @@ def permutation(size: int, seed: int) -> Int[Tensor, " size"]:
     return torch.randperm(size, generator=torch.Generator().manual_seed(seed))
 
 
-def _ranks(
-    block: Float[Tensor, "query gallery"],
-    positives: Columns,
-    scratch: Float[Tensor, "query gallery"],
-    stable_rows: int,
-) -> Int[Tensor, "query positive"]:
-    columns, valid = positives
-    # Taken from the same matrix that is ranked: equal means equal to the last bit.
-    values = _sort_rows(block.gather(1, columns).masked_fill_(~valid, -math.inf)).flip(1)
-    found = torch.arange(values.shape[1], device=block.device) < valid.sum(dim=1, keepdim=True)
-    ascending = _sort_rows(scratch.copy_(block))
-    not_above = torch.searchsorted(ascending, values, right=True)
-    below = torch.searchsorted(ascending, values)
-    ranks = (1 + block.shape[1] - not_above).masked_fill_(~found, NO_RANK)
-    tied = (found & (not_above - below > 1)).any(dim=1).nonzero().squeeze(1)
-    for rows in tied.split(stable_rows):
-        ranks[rows] = _ranks_with_ties(block[rows], Columns(columns[rows], valid[rows]))
-    return ranks
+def rank_blocks(problem: Problem, plan: Plan) -> Iterator[Block]:
+    """Rank the gallery for each query, block by block, in the order of the queries."""
+    queries = problem.queries
+    own = problem.own_columns
+    items = copied(problem.gallery, problem.order, plan.dtype)
+    similarity = similarity_to(items, plan.distance, problem.curvature)
+    buffer = queries.new_empty(min(plan.height, len(queries)), plan.gallery, dtype=plan.dtype)
+    how = _How(problem.ties, pairs=plan.queries * plan.gallery)
+    for start in range(0, len(queries), plan.height):
+        rows = slice(start, min(start + plan.height, len(queries)))
+        block = buffer[: rows.stop - start]
+        with full_precision():
+            for tile in range(start, rows.stop, plan.tile):
+                stop = min(tile + plan.tile, rows.stop)
+                similarity(queries[tile:stop].to(plan.dtype), buffer[tile - start : stop - start])
+        own_columns = None if own is None else own[rows]
+        if own_columns is not None:
+            present = (own_columns >= 0).nonzero().squeeze(1)
+            block[present, own_columns[present]] = -math.inf
+        ranked = tuple(_ranked(block, relevance, rows, own_columns, how) for relevance in problem.relevances)
+        nearest = problem.order[nearest_columns(block, problem.neighbours)] if problem.neighbours else None
+        yield Block(rows, ranked, nearest)
 
 
-def _sort_rows(values: Float[Tensor, "query item"]) -> Float[Tensor, "query item"]:
-    """`values` with ascending rows; the given tensor is overwritten where that is possible."""
-    if values.device.type != "cpu":
-        return values.sort(dim=1).values
-    # NumPy sorts values alone, vectorised: 13 times as fast as torch 2.13, which sorts indices too.
-    rows = values.numpy()
-    threads = torch.get_num_threads()
-    if threads == 1:
-        rows.sort(axis=1)
+def copied(
+    gallery: Float[Tensor, "gallery dim"], order: Int[Tensor, " gallery"], dtype: torch.dtype
+) -> Float[Tensor, "gallery dim"]:
+    """The gallery in a new order, cast piece by piece; the original may be larger than the memory."""
+    copy = torch.empty(gallery.shape, dtype=dtype, device=gallery.device)
+    for rows, into in zip(order.split(_COPIED), copy.split(_COPIED), strict=True):
+        into.copy_(gallery[rows])
+    return copy
+
+
+def nearest_columns(block: Float[Tensor, "query gallery"], k: int) -> Int[Tensor, "query nearest"]:
+    """The first k columns of each row's ranking.
+
+    >>> nearest_columns(torch.tensor([[0.5, 0.9, 0.5]]), 2)
+    tensor([[1, 0]])
+    """
+    values, columns = block.topk(min(k + 1, block.shape[1]), dim=1)
+    tied = (values[:, 1:] == values[:, :-1]).any(dim=1).nonzero().squeeze(1)
+    columns = columns[:, :k]
+    for rows in tied.split(8):  # `topk` knows no order among ties
+        columns[rows] = stable_order(block[rows])[:, :k]
+    return columns
+
+
+def _ranked(
+    block: Float[Tensor, "query gallery"], relevance: Relevance, rows: slice, own: Tensor | None, how: _How
+) -> Ranked:
+    positives = relevance.positives(rows, own)
+    relevant = positives.valid.sum(dim=1)
+    counting = counting_pays(block.device, how.pairs, float(relevant.sum()) / len(relevant))
+    others = () if positives.shared is None else (positives.columns, positives.shared)
+    places: Places
+    if how.ties in ("expected", "pessimistic"):
+        above, tied = (count_ties if counting else sort_ties)(block, positives)
+        above, tied, *others = by_rank(above, tied, *others)
+        places = (TieGroups if how.ties == "expected" else pessimistic)(above, tied, relevant)
     else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda part: part.sort(axis=1), np.array_split(rows, threads)))
-    return values
-
-
-def _ranks_with_ties(
-    block: Float[Tensor, "query gallery"], positives: Columns
-) -> Int[Tensor, "query positive"]:
-    # Adding 0 turns -0.0 into 0.0: they are equal, and not every sort knows it.
-    order = (block + 0.0).sort(dim=1, descending=True, stable=True).indices
-    places = torch.arange(1, block.shape[1] + 1, device=block.device).expand_as(order)
-    rank_of_column = torch.empty_like(order).scatter_(1, order, places)
-    ranks = rank_of_column.gather(1, positives.columns).masked_fill_(~positives.valid, NO_RANK)
-    return ranks.sort(dim=1).values
+        ranks, *others = by_rank((count_ranks if counting else sort_ranks)(block, positives), *others)
+        places = Ranks(ranks, relevant)
+    return Ranked(places, relevance.overlap(rows, *others) if others else None)

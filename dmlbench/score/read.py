@@ -26,7 +26,7 @@ def read_array(source: str) -> np.ndarray | Tensor:
     suffix = path.suffix.lower()
     try:
         if suffix == ".npy":
-            return np.load(path, allow_pickle=False)
+            return _mapped(path)
         if suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 return arrays[_chosen(key, arrays.files, source)]
@@ -45,6 +45,14 @@ def read_array(source: str) -> np.ndarray | Tensor:
         place=source,
         way_out="one of .npy, .npz, .safetensors",
     )
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """The file as memory, read as it is used; copied only where a page is written to."""
+    try:
+        return np.load(path, allow_pickle=False, mmap_mode="c")
+    except ValueError:  # nothing to map: no rows, or objects, which are refused with their reason
+        return np.load(path, allow_pickle=False)
 
 
 def _split(source: str) -> tuple[Path, str | None]:

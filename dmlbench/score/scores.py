@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from dmlbench.errors import DataError, UsageError
 from dmlbench.score.distance import check_distance
-from dmlbench.score.inputs import as_embeddings, as_labels
-from dmlbench.score.metrics import metrics_of
-from dmlbench.score.ranks import rank_blocks
+from dmlbench.score.given import MAIN, Array, Given, check_given
+from dmlbench.score.inputs import as_labels
+from dmlbench.score.memory import Plan
+from dmlbench.score.names import Metric, metrics_of
+from dmlbench.score.ties import TIES
+from dmlbench.score.values import Settings, Values, all_values
 
 DEFAULT_METRICS = ("recall_at_1", "recall_at_2", "recall_at_4", "recall_at_8", "r_precision", "map_at_r")
 
@@ -41,17 +43,19 @@ class Scores:
     """Lone queries left out: those without a positive in the gallery."""
     metric_versions: dict[str, int]
     per_query: dict[str, Float[Tensor, " query"]]
-    """float64 on the CPU, in the order of the queries; NaN for a query left out."""
+    """float64 on the CPU, in the order of the queries; NaN for a query left out. Metrics of all embeddings at
+    once (clusterings, statistics) have none."""
+    ties: str
+    """How ties were settled."""
 
-    def class_sums(self, labels: Tensor | np.ndarray, names: Iterable[str] | None = None) -> ClassSums:
+    def class_sums(self, labels: Array, names: Iterable[str] | None = None) -> ClassSums:
         """Counts and sums per class of the query labels, for `names` (all metrics unless given)."""
-        first = next(iter(self.per_query.values()))
         chosen = list(self.per_query) if names is None else list(names)
         for name in chosen:
             if name not in self.per_query:
                 raise UsageError(f"{name!r} was not scored", way_out=f"one of {', '.join(self.per_query)}")
-        query_labels = as_labels(labels, len(first), "labels").cpu()
-        classes, index = torch.unique(query_labels, return_inverse=True)
+        first = next(iter(self.per_query.values()))
+        classes, index = torch.unique(as_labels(labels, len(first), "labels").cpu(), return_inverse=True)
         counted = ~first.isnan()
 
         def sums(values: Tensor) -> Tensor:
@@ -63,27 +67,44 @@ class Scores:
 
 
 def score(
-    embeddings: Float[Tensor, "query dim"] | np.ndarray,
-    labels: Int[Tensor, " query"] | np.ndarray,
+    embeddings: Float[Tensor, "query dim"] | Array,
+    labels: Int[Tensor, " query"] | Int[Tensor, "query label"] | Array,
     *,
-    gallery: Float[Tensor, "gallery dim"] | np.ndarray | None = None,
-    gallery_labels: Int[Tensor, " gallery"] | np.ndarray | None = None,
+    gallery: Float[Tensor, "gallery dim"] | Array | None = None,
+    gallery_labels: Array | None = None,
+    own_rows: Int[Tensor, " query"] | Array | None = None,
+    levels: Mapping[str, Array] | None = None,
+    gallery_levels: Mapping[str, Array] | None = None,
     metrics: Sequence[str] | None = None,
     distance: str = "cosine",
     curvature: float = 1.0,
+    ties: Literal["permuted", "stable", "expected", "pessimistic"] | None = None,
     tie_seed: int = 0,
     lone: Literal["excluded", "zero"] = "excluded",
-    max_block_mib: int = 64,
+    average: Literal["query", "class"] = "query",
+    backend: Literal["torch", "faiss"] = "torch",
+    max_block_mib: int | None = None,
+    on_plan: Callable[[Plan], None] = lambda plan: None,
+    on_progress: Callable[[int], None] = lambda queries: None,
 ) -> Scores:
     """Score embeddings by retrieval: each is a query, ranked against the others or against a gallery.
 
-    Without a gallery a query is left out of its own ranking by its index. Ties are broken by a permutation of
-    the gallery that `tie_seed` fixes. A query without positives is left out and counted (`lone="excluded"`)
-    or counts as 0 (`"zero"`). `curvature` c is that of the Poincaré ball of radius 1/√c. Work is done where
-    `embeddings` is, in float32 at least, block by block; `max_block_mib` never changes a result.
+    Without a gallery a query is left out of its own ranking by its index; in a gallery that holds queries,
+    `own_rows` says where. Labels are class ids, or rows of 0 and 1 where items have several labels: then
+    items that share one are relevant. `levels` are further labels of the same items (alphabet, species);
+    their metrics are called `alphabet/recall_at_1`.
 
-    Raises `DataError` for embeddings that are not finite, for lengths that differ, and when no query has a
-    positive; `UsageError` for an unknown metric or distance.
+    Ties are broken by a permutation of the gallery that `tie_seed` fixes; binary codes, where they are the
+    rule, get the mean over all orders unless `ties` is given. A query without positives is left out and
+    counted (`lone="excluded"`) or counts as 0 (`"zero"`). Means are over queries, or over classes
+    (`average`). `curvature` c is that of the Poincaré ball of radius 1/√c.
+
+    Work is done where `embeddings` is, in float32 at least, block by block, in what memory is free at most;
+    `on_plan` hears the portions before the start, `on_progress` the number of queries done. No result depends
+    on `max_block_mib`.
+
+    Raises `DataError` for embeddings that are not finite, for lengths that differ, when no query has a
+    positive, and when the gallery does not fit the memory; `UsageError` for an unknown metric or distance.
 
     >>> points = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]])
     >>> score(points, torch.tensor([3, 3, 8, 8]), metrics=["recall_at_1"]).metrics
@@ -91,58 +112,70 @@ def score(
     """
     chosen = metrics_of(DEFAULT_METRICS if metrics is None else metrics)
     check_distance(distance, curvature)
-    if lone not in ("excluded", "zero"):
-        raise UsageError(f"lone={lone!r}: a query without positives is 'excluded' or 'zero'")
-    if max_block_mib < 1:
+    ties = ties or ("expected" if distance == "hamming" else "permuted")
+    for name, value, known in (
+        ("ties", ties, TIES),
+        ("lone", lone, ("excluded", "zero")),
+        ("average", average, ("query", "class")),
+        ("backend", backend, ("torch", "faiss")),
+    ):
+        if value not in known:
+            raise UsageError(f"{name}={value!r}", way_out=f"one of {', '.join(known)}")
+    if max_block_mib is not None and max_block_mib < 1:
         raise UsageError(f"max_block_mib={max_block_mib}: a block needs at least 1 MiB")
-    if (gallery is None) != (gallery_labels is None):
-        raise UsageError("a gallery and its labels are given together or not at all")
-
-    queries = as_embeddings(embeddings, "embeddings")
-    query_labels = as_labels(labels, len(queries), "labels").to(queries.device)
-    items, item_labels = None, None
-    if gallery is not None and gallery_labels is not None:
-        items = as_embeddings(gallery, "gallery").to(queries.device)
-        item_labels = as_labels(gallery_labels, len(items), "gallery_labels").to(queries.device)
-        if items.shape[1] != queries.shape[1]:
-            raise DataError(
-                f"queries have {queries.shape[1]} dimensions, the gallery has {items.shape[1]}",
-                place="gallery",
-            )
-
-    values = {name: torch.empty(len(queries), dtype=torch.float64) for name in chosen}
-    has_positives = torch.empty(len(queries), dtype=torch.bool)
-    blocks = rank_blocks(
-        queries,
-        query_labels,
-        items,
-        item_labels,
-        distance=distance,
-        curvature=curvature,
-        tie_seed=tie_seed,
-        max_block_mib=max_block_mib,
+    given = check_given(
+        embeddings, labels, gallery, gallery_labels, own_rows, levels or {}, gallery_levels or {}
     )
-    for start, ranks, relevant in blocks:
-        ranks, relevant = ranks.cpu(), relevant.cpu()
-        rows = slice(start, start + len(relevant))
-        has_positives[rows] = relevant > 0
-        for name, metric in chosen.items():
-            values[name][rows] = metric(ranks, relevant)
+    _check_labels(chosen, given, average)
+    settings = Settings(distance, curvature, ties, tie_seed, backend, max_block_mib)
+    values = all_values(given, chosen, settings, on_plan, on_progress)
 
-    if not bool(has_positives.any()):
+    found = values.has_positives[MAIN]
+    if not bool(found.any()):
         raise DataError(
-            f"none of the {len(queries)} queries has another item of its class in the gallery",
+            f"none of the {len(found)} queries has another item of its class in the gallery",
             place="labels",
             way_out="classes need two items each, or a gallery that shares the queries' labels",
         )
     if lone == "zero":
-        values = {name: value.masked_fill(~has_positives, 0.0) for name, value in values.items()}
-    counts = has_positives if lone == "excluded" else torch.ones_like(has_positives)
-    counted = int(counts.sum())
+        values = values.with_lone_as_zero()
+    counted = int(found.sum()) if lone == "excluded" else len(found)
+    means = _means(values, given.labels[0].cpu() if average == "class" else None)
     return Scores(
-        metrics={name: float(value[counts].mean()) for name, value in values.items()},
+        metrics=means,
         queries=counted,
-        skipped=len(queries) - counted,
-        metric_versions={name: metric.version for name, metric in chosen.items()},
-        per_query=values,
+        skipped=len(found) - counted,
+        metric_versions={name: chosen[name.rpartition("/")[2]].version for name in means},
+        per_query=values.per_query,
+        ties=ties,
     )
+
+
+def _check_labels(chosen: Mapping[str, Metric], given: Given, average: str) -> None:
+    if average == "class" and given.multi_label:
+        raise UsageError("items with several labels have no class to average over", way_out="average='query'")
+    for name, metric in chosen.items():
+        wants_several = metric.several_labels
+        if wants_several is not None and wants_several != given.multi_label:
+            wanted, got = (
+                ("rows of 0 and 1", "class ids") if wants_several else ("class ids", "rows of 0 and 1")
+            )
+            raise UsageError(f"{name} wants labels that are {wanted}, and got {got}")
+
+
+def _means(values: Values, classes: Int[Tensor, " query"] | None) -> dict[str, float]:
+    """In the order in which the metrics were asked for, levels after the labels themselves."""
+    means = {}
+    for name in values.names:
+        if name in values.single:
+            means[name] = values.single[name]
+            continue
+        value = values.per_query[name]
+        counted = ~value.isnan()
+        if classes is None:
+            means[name] = float(value[counted].mean())
+            continue
+        _, index, sizes = torch.unique(classes[counted], return_inverse=True, return_counts=True)
+        sums = torch.zeros(len(sizes), dtype=torch.float64).index_add_(0, index, value[counted])
+        means[name] = float((sums / sizes).mean())
+    return means

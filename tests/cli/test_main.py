@@ -42,7 +42,7 @@ def test_wrong_usage_exits_with_2_and_says_nothing_on_standard_output(dmlbench, 
 @pytest.mark.parametrize(
     ("raised", "status", "said"),
     [
-        (UsageError("no", way_out="yes"), 2, "error: no\n  try  yes\n"),
+        (UsageError("no", way_out="yes"), 2, "error: no; try yes\n"),
         (RunError("no"), 1, "error: no\n"),
         (
             OSError(errno.ENOSPC, "No space left on device", "/a/b"),

@@ -9,10 +9,11 @@ from click.testing import CliRunner
 from safetensors.torch import save_file
 
 import dmlbench
-from dmlbench.cli.score import DISTANCES, command
+from dmlbench.cli.score import DISTANCES, TIES, command
 from dmlbench.errors import DataError, UsageError
 from dmlbench.score import DISTANCES as SCORED_DISTANCES
-from dmlbench.score import score
+from dmlbench.score import fit_itq, score
+from dmlbench.score.ties import TIES as SCORED_TIES
 
 EMBEDDINGS = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
 LABELS = np.arange(40) // 4
@@ -50,7 +51,10 @@ def test_json_is_the_same_from_every_kind_of_file(files, embeddings, labels):
         "scorer": f"dmlbench/{dmlbench.__version__}",
         "queries": 40,
         "skipped": 0,
+        "distance": "cosine",
+        "ties": "permuted",
         "metrics": score(EMBEDDINGS, LABELS).metrics,
+        "metric_versions": score(EMBEDDINGS, LABELS).metric_versions,
     }
 
 
@@ -74,6 +78,70 @@ def test_gallery_and_distance_are_passed_on(files):
     gallery = ("--gallery", files / "e.npy", "--gallery-labels", files / "l.npy")
     result = run(files / "e.npy", "--labels", files / "l.npy", *gallery, "--distance", "euclidean", "--json")
     assert json.loads(result.stdout)["metrics"]["recall_at_1"] == 1.0
+
+
+def test_options_are_those_of_score(files):
+    small, coarse = EMBEDDINGS / 10, LABELS // 5
+    np.save(files / "ball.npy", small)
+    np.save(files / "coarse.npy", coarse)
+    options = {
+        "curvature": 0.5,
+        "ties": "expected",
+        "lone": "zero",
+        "average": "class",
+        "distance": "poincare",
+    }
+    arguments = [text for name, value in options.items() for text in (f"--{name}", value)]
+    result = run(
+        *(files / "ball.npy", "--labels", files / "l.npy", "--json", "--metrics", "map_at_r", *arguments),
+        *("--level", f"coarse={files / 'coarse.npy'}"),
+    )
+    wanted = score(small, LABELS, metrics=["map_at_r"], levels={"coarse": coarse}, **options)
+    assert json.loads(result.stdout)["metrics"] == wanted.metrics
+    assert set(wanted.metrics) == {"map_at_r", "coarse/map_at_r"}
+
+
+def test_a_gallery_that_begins_with_the_queries_is_a_union(files):
+    np.save(files / "some.npy", EMBEDDINGS[:8])
+    np.save(files / "some_l.npy", LABELS[:8])
+    gallery = ("--gallery", files / "e.npy", "--gallery-labels", files / "l.npy")
+    result = run(files / "some.npy", "--labels", files / "some_l.npy", *gallery, "--union", "--json")
+    wanted = score(EMBEDDINGS, LABELS, metrics=["map_at_r"]).per_query["map_at_r"][:8].mean()
+    assert json.loads(result.stdout)["metrics"]["map_at_r"] == pytest.approx(wanted.item(), abs=1e-12)
+
+
+@pytest.mark.parametrize("gallery", [False, True])
+def test_binary_codes_are_fitted_on_what_is_searched(files, gallery):
+    more = ("--gallery", files / "g.npy", "--gallery-labels", files / "l.npy") if gallery else ()
+    items = EMBEDDINGS[::-1] + 0.1
+    np.save(files / "g.npy", items)
+    result = run(files / "e.npy", "--labels", files / "l.npy", *more, "--bits", "4", "--json")
+    itq = fit_itq(items if gallery else EMBEDDINGS, 4)
+    form = {"gallery": itq.codes(items), "gallery_labels": LABELS} if gallery else {}
+    wanted = score(itq.codes(EMBEDDINGS), LABELS, distance="hamming", **form)
+    answer = json.loads(result.stdout)
+    assert answer["metrics"] == wanted.metrics
+    assert (answer["distance"], answer["ties"]) == ("hamming", "expected")
+
+
+def test_the_portions_are_said_before_the_start(files):
+    result = run(files / "e.npy", "--labels", files / "l.npy", "--json")
+    assert result.stderr.startswith("40 queries x 40 items of 6 dimensions, cosine in float32: blocks of 40")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--union"], "--union speaks of a gallery"),
+        (["--level", "coarse"], "--level 'coarse': expected NAME=FILE"),
+        (["--level", "a b=l.npy"], "expected NAME=FILE"),
+        (["--gallery", "e.npy", "--level", "c=l.npy"], "for the form without a gallery"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(files, arguments, message):
+    options = [files / text if text.endswith(".npy") and "=" not in text else text for text in arguments]
+    with pytest.raises(UsageError, match=message):
+        run(files / "e.npy", "--labels", files / "l.npy", *options)
 
 
 def test_a_pickle_is_refused_and_not_loaded(files):
@@ -118,6 +186,7 @@ def test_an_unknown_metric_is_a_usage_error(files):
 
 def test_the_choice_of_distances_is_the_scorers():
     assert set(DISTANCES) == set(SCORED_DISTANCES)
+    assert TIES == SCORED_TIES
 
 
 def test_help_loads_neither_torch_nor_numpy():

@@ -21,7 +21,7 @@ def test_a_wrong_signature_ends_the_command_before_any_run(losses, dmlbench, nam
     done = dmlbench("run", "contrastive", f"./losses.py:{name}", "--task", "tiny", "--profile", "smoke")
     assert done.status == 2
     assert done.out == ""
-    for words in (*said, f"in   {losses}:{line + 1}"):
+    for words in (*said, f"in {losses}:{line + 1}"):
         assert words in done.err
     assert "Traceback" not in done.err
     assert not losses.with_name("runs").exists()
@@ -38,7 +38,7 @@ def test_a_class_is_checked_too(project, dmlbench):
     assert done.status == 2
     assert "loss's constructor asks for 'num_clases'" in done.err
     assert "near num_classes" in done.err
-    assert f"in   {project}/mine.py:3" in done.err
+    assert f"in {project}/mine.py:3" in done.err
 
 
 def test_a_misspelt_event_is_found(project, dmlbench):

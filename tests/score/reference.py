@@ -39,9 +39,17 @@ def metrics(row, cut_offs=(1, 2, 4)):
         "map": sum(precision[r] for r in range(len(row)) if row[r]) / total,
         "mrr": 1 / (row.index(True) + 1),
     }
+    values["map_voc"] = sum(max(precision[r:]) for r in range(len(row)) if row[r]) / total
     for k in cut_offs:
-        values[f"recall_at_{k}"] = 1.0 if any(row[:k]) else 0.0
-        values[f"precision_at_{k}"] = sum(row[:k]) / k
+        hits = [r for r in range(min(k, len(row))) if row[r]]
+        values[f"recall_at_{k}"] = 1.0 if hits else 0.0
+        values[f"precision_at_{k}"] = len(hits) / k
+        values[f"map_at_{k}"] = sum(precision[r] for r in hits) / total
+        values[f"map_min_at_{k}"] = sum(precision[r] for r in hits) / min(total, k)
+        values[f"map_hits_at_{k}"] = sum(precision[r] for r in hits) / len(hits) if hits else 0.0
+        values[f"map_voc_at_{k}"] = sum(max(precision[r:k]) for r in hits) / min(total, k)
+        ideal = sum(1 / math.log2(r + 2) for r in range(min(total, k)))
+        values[f"ndcg_at_{k}"] = sum(1 / math.log2(r + 2) for r in hits) / ideal
     return values
 
 

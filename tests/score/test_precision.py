@@ -31,7 +31,7 @@ def test_products_are_float32_and_the_choice_of_training_comes_back(clusters, mo
 
     monkeypatch.setitem(distance.DISTANCES, "cosine", watched)
     score(*clusters())
-    assert seen == [["ieee", "ieee"]] * 2
+    assert seen == [["ieee", "ieee"]]
     assert precisions() == ["tf32", "bf16"]
     assert torch.get_float32_matmul_precision() == "medium"
 

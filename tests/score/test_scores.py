@@ -6,13 +6,15 @@ from hypothesis import strategies as st
 
 from dmlbench.errors import DataError, UsageError
 from dmlbench.score import score
+from dmlbench.score.inputs import as_embeddings
 from dmlbench.score.ranks import permutation
 
 from . import reference
 
+STEMS = ("recall", "precision", "map", "map_min", "map_hits", "map_voc", "ndcg")
 NAMES = [
-    *(f"{stem}_at_{k}" for stem in ("recall", "precision") for k in (1, 2, 4)),
-    *("r_precision", "map_at_r", "map", "mrr"),
+    *(f"{stem}_at_{k}" for stem in STEMS for k in (1, 2, 4)),
+    *("r_precision", "map_at_r", "map", "map_voc", "mrr"),
 ]
 
 # Points on a line; 7.5 is the only item of its class. Worked out by hand.
@@ -27,6 +29,13 @@ LINE_SCORES = {
     "r_precision": 0.3809523810,
     "map_at_r": 0.2658730159,
     "map": 0.4963151927,
+    "map_voc": 0.5341269841,
+    "map_at_2": 0.2023809524,
+    "map_min_at_2": 0.25,
+    "map_hits_at_2": 0.5,
+    "ndcg_at_2": 0.3409789725,
+    "ndcg_at_4": 0.4281281062,
+    "ndcg_at_7": 0.6683554512,
     "mrr": 0.5714285714,
 }
 LINE_SCORES_LONE_ZERO = {
@@ -39,6 +48,9 @@ LINE_SCORES_LONE_ZERO = {
     "map": 0.4342757937,
     "mrr": 0.5,
 }
+
+
+MANY = torch.eye(8, dtype=torch.int64) + torch.eye(8, dtype=torch.int64).roll(1, 0)
 
 
 def places(size, seed=0):
@@ -257,6 +269,12 @@ def test_embeddings_that_are_not_finite_are_refused_by_row():
     [
         ({"labels": LINE_LABELS[:7]}, "expected 8 labels, one for each embedding, got shape \\(7,\\)"),
         ({"labels": LINE_LABELS[:, None]}, "expected 8 labels"),
+        ({"labels": LINE_LABELS.repeat(2, 1).T}, "a row of several labels is one of 0 and 1"),
+        ({"distance": "hamming"}, "the Hamming distance is one of codes"),
+        ({"levels": {"colour": LINE_LABELS[:3]}}, "expected 8 labels(.|\\n)*level colour"),
+        ({"levels": {"colour": MANY}}, "a level has one class for each item"),
+        ({"gallery": LINE, "gallery_labels": LINE_LABELS, "own_rows": LINE_LABELS - 2}, "or -1"),
+        ({"gallery": LINE, "gallery_labels": MANY}, "queries have labels of shape \\(8,\\), gallery"),
         ({"labels": LINE_LABELS.double()}, "labels are whole numbers, got torch.float64"),
         ({"labels": np.array(["a"] * 8)}, "expected an array of numbers"),
         ({"labels": torch.arange(8)}, "none of the 8 queries has another item of its class"),
@@ -286,9 +304,132 @@ def test_data_that_cannot_be_scored_is_refused(arguments, message):
         ({"distance": "cosin"}, "no distance named 'cosin'\n  near cosine"),
         ({"distance": "poincare", "curvature": 0.0}, "curvature 0.0"),
         ({"lone": "dropped"}, "lone='dropped'"),
+        ({"ties": "random"}, "ties='random'"),
+        ({"average": "item"}, "average='item'"),
+        ({"backend": "annoy"}, "backend='annoy'"),
+        ({"own_rows": LINE_LABELS}, "rows of a gallery, and there is none"),
+        ({"gallery_levels": {"colour": LINE_LABELS}}, "every level needs labels"),
+        ({"metrics": ["acg_at_3"]}, "acg_at_3 wants labels that are rows of 0 and 1"),
+        ({"labels": MANY, "metrics": ["knn_accuracy_at_1"]}, "knn_accuracy_at_1 wants labels that are class"),
+        ({"labels": MANY, "average": "class"}, "no class to average over"),
+        ({"metrics": ["knn_accuracy_at_8"]}, "8 neighbours are asked for, and a query has 7"),
+        ({"metrics": ["nmi"], "distance": "hamming", "embeddings": MANY}, "nmi: undefined in the hamming"),
         ({"max_block_mib": 0}, "max_block_mib=0"),
     ],
 )
 def test_wrong_usage_is_refused(arguments, message):
     with pytest.raises(UsageError, match=message):
         score(**{"embeddings": LINE, "labels": LINE_LABELS, **arguments})
+
+
+def test_a_gallery_that_holds_the_queries_scores_as_the_self_form(clusters):
+    embeddings, labels = clusters()
+    rows = torch.arange(3, 160, 2)
+    plain = score(embeddings, labels, metrics=NAMES)
+    some = score(
+        embeddings[rows],
+        labels[rows],
+        gallery=embeddings,
+        gallery_labels=labels,
+        own_rows=rows,
+        metrics=[*NAMES, "knn_accuracy_at_3", "class_mean_accuracy"],
+    )
+    every = score(embeddings, labels, metrics=["knn_accuracy_at_3", "class_mean_accuracy"])
+    for name in NAMES:
+        assert torch.equal(some.per_query[name], plain.per_query[name][rows])
+    for name in every.metrics:
+        assert torch.equal(some.per_query[name], every.per_query[name][rows])
+
+
+def test_a_query_that_is_not_in_the_gallery_leaves_nothing_out(clusters):
+    embeddings, labels = clusters()
+    gallery = {"gallery": embeddings[40:], "gallery_labels": labels[40:], "metrics": NAMES}
+    plain = score(embeddings[:40], labels[:40], **gallery)
+    assert (
+        score(embeddings[:40], labels[:40], own_rows=torch.full((40,), -1), **gallery).metrics
+        == plain.metrics
+    )
+
+
+def test_levels_are_scored_in_the_same_pass_as_if_alone(clusters):
+    embeddings, labels = clusters()
+    coarse = labels // 4
+    both = score(embeddings, labels, levels={"coarse": coarse}, metrics=["map_at_r", "recall_at_1", "nmi"])
+    assert list(both.metrics) == ["map_at_r", "recall_at_1", "nmi", "coarse/map_at_r", "coarse/recall_at_1"]
+    assert both.metrics["coarse/map_at_r"] == score(embeddings, coarse).metrics["map_at_r"]
+    assert both.metrics["map_at_r"] == score(embeddings, labels).metrics["map_at_r"]
+    assert list(both.metric_versions) == list(both.metrics)
+    parts = score(
+        embeddings[:50],
+        labels[:50],
+        gallery=embeddings[50:],
+        gallery_labels=labels[50:],
+        levels={"coarse": coarse[:50]},
+        gallery_levels={"coarse": coarse[50:]},
+    )
+    alone = score(embeddings[:50], coarse[:50], gallery=embeddings[50:], gallery_labels=coarse[50:])
+    assert parts.metrics["coarse/map_at_r"] == alone.metrics["map_at_r"]
+
+
+def test_class_means_weigh_classes_equally():
+    scores = {
+        average: score(LINE, LINE_LABELS, metrics=["map"], distance="euclidean", average=average)
+        for average in ("query", "class")
+    }
+    values, labels = scores["query"].per_query["map"], LINE_LABELS
+    wanted = (values[labels == 0].mean() + values[labels == 1].mean()) / 2
+    assert scores["class"].metrics["map"] == pytest.approx(wanted.item())
+    assert scores["class"].metrics != scores["query"].metrics
+
+
+def test_metrics_of_all_embeddings_stand_beside_those_of_queries(clusters):
+    embeddings, labels = clusters(noise=0.1)
+    names = ["nmi", "class_mean_accuracy", "map", "intra_inter_ratio", "spectral_decay"]
+    scores = score(embeddings, labels, metrics=names)
+    assert list(scores.metrics) == list(scores.metric_versions) == names
+    assert set(scores.per_query) == {"class_mean_accuracy", "map"}
+    assert scores.metrics["class_mean_accuracy"] == scores.metrics["map"] == 1
+    assert scores.metrics["nmi"] > 0.9
+    assert scores.metrics["intra_inter_ratio"] < 0.1
+    only = score(embeddings, labels, metrics=["spectral_decay"])
+    assert only.metrics == {"spectral_decay": scores.metrics["spectral_decay"]}
+    assert (only.queries, only.skipped) == (160, 0)
+
+
+def test_embeddings_in_a_mapped_file_are_read_where_they_lie(tmp_path, clusters):
+    embeddings, labels = clusters()
+    np.save(tmp_path / "e.npy", embeddings.numpy().astype(np.float16))
+    mapped = np.load(tmp_path / "e.npy", mmap_mode="r")
+    assert as_embeddings(mapped, "embeddings").data_ptr() == mapped.ctypes.data
+    assert score(mapped, labels).metrics == score(np.array(mapped), labels).metrics
+
+
+def test_the_portions_are_said_before_the_start_and_progress_after_each(clusters):
+    heard = []
+    score(*clusters(), max_block_mib=1, on_plan=heard.append, on_progress=heard.append)
+    plan, *done = heard
+    assert str(plan).startswith("160 queries x 160 items of 16 dimensions, cosine in float32: blocks of 160")
+    assert done == [160]
+
+
+def test_input_is_never_written_to(clusters):
+    for distance in ("cosine", "euclidean", "poincare", "hamming"):
+        embeddings, labels = clusters()
+        if distance == "hamming":
+            embeddings = (embeddings > 0).float()
+        embeddings = embeddings / 100 if distance == "poincare" else embeddings
+        before = embeddings.clone()
+        score(embeddings, labels, distance=distance)
+        score(embeddings[:9], labels[:9], gallery=embeddings, gallery_labels=labels, distance=distance)
+        assert torch.equal(embeddings, before)
+
+
+def test_hamming_is_scored_with_expected_ties_unless_told(clusters):
+    embeddings, labels = clusters()
+    codes = (embeddings > 0).to(torch.int8)
+    plain = score(codes, labels, distance="hamming")
+    assert plain.ties == "expected"
+    assert score(2 * codes - 1, labels, distance="hamming").metrics == plain.metrics
+    assert score(codes, labels, distance="hamming", ties="permuted").ties == "permuted"
+    unit = score(2 * codes.float() - 1, labels, ties="expected")
+    assert unit.metrics == pytest.approx(plain.metrics, abs=1e-12)

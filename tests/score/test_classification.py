@@ -1,0 +1,74 @@
+from collections import Counter
+
+import pytest
+import torch
+
+from dmlbench.errors import UsageError
+from dmlbench.score import score
+from dmlbench.score.classification import class_mean_accuracy, hamming_loss, knn_accuracy
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 9])
+def test_votes_equal_a_plain_count(k):
+    generator = torch.Generator().manual_seed(k)
+    neighbours = torch.randint(0, 4, (200, 9), generator=generator) + 2**40
+    labels = torch.randint(0, 4, (200,), generator=generator) + 2**40
+    wanted = []
+    for label, row in zip(labels.tolist(), neighbours[:, :k].tolist(), strict=True):
+        votes = Counter(row)
+        most = max(votes.values())
+        wanted.append(float(next(c for c in row if votes[c] == most) == label))
+    assert knn_accuracy(labels, neighbours, k).tolist() == wanted
+
+
+def test_one_neighbour_is_recall_at_one(clusters):
+    scores = score(*clusters(), metrics=["knn_accuracy_at_1", "recall_at_1"])
+    assert scores.metrics["knn_accuracy_at_1"] == scores.metrics["recall_at_1"]
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_class_means_leave_the_query_out(clusters, distance):
+    embeddings, labels = clusters(classes=9, per_class=3, noise=1.5)
+    labels[labels == 0] = torch.tensor([50, 51, 51])  # one alone in its class
+    points = embeddings.double()
+    if distance == "cosine":
+        points = torch.nn.functional.normalize(points)
+    wanted = []
+    for i in range(len(points)):
+        near = {}
+        for label in set(labels.tolist()):
+            members = [j for j in range(len(points)) if labels[j] == label and j != i]
+            if members:
+                mean = points[members].mean(dim=0)
+                near[label] = -(points[i] - mean).norm()
+                if distance == "cosine":
+                    near[label] = points[i] @ mean / mean.norm()
+        wanted.append(float(max(near, key=near.get) == labels[i]))
+    own = torch.arange(len(points))
+    found = class_mean_accuracy(embeddings, labels, embeddings, labels, own, distance)
+    assert found.tolist() == wanted
+    assert 0 < sum(wanted) < len(wanted)
+    # the lone query has no right answer and is left out of the mean
+    scores = score(embeddings, labels, metrics=["class_mean_accuracy"], distance=distance)
+    assert (scores.queries, scores.skipped) == (26, 1)
+
+
+def test_class_means_of_a_gallery_and_classes_that_it_lacks(monkeypatch):
+    gallery, items = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.1, 1.0]]), torch.tensor([2**30, 5, 5])
+    queries, labels = torch.tensor([[1.0, 0.2], [1.0, 0.2], [0.2, 1.0]]), torch.tensor([2**30, 7, 5])
+    assert class_mean_accuracy(queries, labels, gallery, items).tolist() == [1, 0, 1]
+    monkeypatch.setattr("dmlbench.score.classification._ELEMENTS", 2)  # one query at a time
+    assert class_mean_accuracy(queries, labels, gallery, items).tolist() == [1, 0, 1]
+
+
+def test_a_mean_in_the_ball_is_refused():
+    with pytest.raises(UsageError, match="no meaning in the poincare distance"):
+        class_mean_accuracy(
+            torch.zeros(2, 2), torch.zeros(2), torch.zeros(2, 2), torch.zeros(2), None, "poincare"
+        )
+
+
+def test_hamming_loss_counts_the_labels_that_differ():
+    labels, neighbours = torch.tensor([[1, 1, 0]]), torch.tensor([[[1, 0, 0], [1, 1, 1], [0, 0, 1]]])
+    assert hamming_loss(labels, neighbours, k=1).item() == pytest.approx(1 / 3)
+    assert hamming_loss(labels, neighbours, k=3).item() == pytest.approx((1 + 1 + 3) / 9)
