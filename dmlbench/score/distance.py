@@ -134,7 +134,9 @@ def working_dtype(distance: str, *dtypes: torch.dtype) -> torch.dtype:
     >>> working_dtype("cosine", torch.float16)
     torch.float32
     """
-    dtype = torch.float32 if distance in ("cosine", "hamming") else torch.float64
+    if distance == "hamming":
+        return torch.float32  # whole numbers, exact
+    dtype = torch.float32 if distance == "cosine" else torch.float64
     for other in dtypes:
         dtype = torch.promote_types(dtype, other)
     return dtype

@@ -64,7 +64,7 @@ def as_labels(
         )
     if tensor.ndim not in (1, 2) or len(tensor) != rows:
         raise DataError(f"expected {rows} labels, one for each embedding, got {_shape(tensor)}", place=name)
-    tensor = tensor.long()
+    tensor = tensor.long().contiguous()
     if tensor.ndim == 2 and (tensor.shape[1] < 2 or not bool(((tensor == 0) | (tensor == 1)).all())):
         raise DataError(
             f"expected {rows} labels, one for each embedding; a row of several labels is one of 0 and 1, "

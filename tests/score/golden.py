@@ -21,7 +21,7 @@ CUT_OFFS = (2, 5, 12)
 
 
 def data() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(points [60, 3], class ids of unequal classes with one lone item, several labels each), from a formula."""
+    """(points [60, 3], class ids of unequal classes and one lone item, several labels each), by formula."""
     item = torch.arange(60)
     points = torch.stack([(item * 37 + 11) % 9, (item * item * 5 + item) % 7, (item * 101) % 8], dim=1)
     labels = ((item * item) % 7 + item % 2).clamp(max=6)

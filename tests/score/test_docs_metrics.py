@@ -1,6 +1,6 @@
 """docs/metrics.md says what the code does."""
 
-import importlib.util
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -24,10 +24,8 @@ VERSIONS = {
 
 @pytest.fixture(scope="module")
 def peers():
-    spec = importlib.util.spec_from_file_location("dmlbench_peers", ROOT / "benchmarks" / "peers.py")
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # where dataclasses look it up
-    spec.loader.exec_module(module)
-    return module
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    return importlib.import_module("peers")
 
 
 def cells(text):

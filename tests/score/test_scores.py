@@ -227,6 +227,8 @@ def test_numpy_half_and_strided_input_is_scored_in_float32(clusters):
     assert score(embeddings.repeat_interleave(2, dim=0)[::2], labels).metrics == plain
     assert score(embeddings.numpy()[::-1], labels.numpy()[::-1]).metrics == pytest.approx(plain, abs=1e-3)
     assert score(embeddings.numpy().astype(">f4"), labels.numpy().astype(np.uint8)).metrics == plain
+    strided = torch.stack([labels, labels], dim=1)[:, 0]
+    assert score(embeddings, strided).metrics == plain
     for dtype in (torch.float16, torch.bfloat16):
         rounded = embeddings.to(dtype)
         assert score(rounded, labels).metrics == score(rounded.float(), labels).metrics
