@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from dmlbench.score.positives import NO_RANK, Columns
+from dmlbench.score.threads import by_rows
 
 #: Positives per query from which sorting the row is cheaper: the time of counting grows with them.
 MOST_COUNTED = 400
@@ -52,7 +51,7 @@ def count_ranks(block: Float[Tensor, "query gallery"], positives: Columns) -> In
         from dmlbench.score import kernels
 
         before = torch.zeros_like(columns)
-        _on_cpu(kernels.count_before, block, values, columns, valid, before)
+        by_rows(kernels.count_before, *(t.numpy() for t in (block, values, columns, valid, before)))
     else:
         before = _fused(ranks_by_comparison)(block, values, columns)
     return (before + 1).masked_fill_(~valid, NO_RANK)
@@ -73,22 +72,10 @@ def count_ties(
         from dmlbench.score import kernels
 
         above, not_below = torch.zeros_like(columns), torch.zeros_like(columns)
-        _on_cpu(kernels.count_ties, block, values, valid, above, not_below)
+        by_rows(kernels.count_ties, *(t.numpy() for t in (block, values, valid, above, not_below)))
     else:
         above, not_below = _fused(ties_by_comparison)(block, values)
     return above.masked_fill(~valid, NO_RANK), (not_below - above).masked_fill_(~valid, 1)
-
-
-def _on_cpu(kernel: Callable[..., None], *tensors: Tensor) -> None:
-    """Run a kernel on rows of these tensors, in as many parts as there are threads."""
-    arrays = [tensor.numpy() for tensor in tensors]
-    threads = torch.get_num_threads()
-    if threads == 1:
-        kernel(*arrays)
-        return
-    parts = zip(*(np.array_split(array, threads) for array in arrays), strict=True)
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda part: kernel(*part), parts))
 
 
 def ranks_by_comparison(

@@ -69,7 +69,9 @@ class Ranks:
         return torch.where(counted, nth / self.ranks.double(), 0.0)
 
     def discount(self, k: int) -> Float[Tensor, "query positive"]:
-        return torch.where(self.ranks <= k, 1 / (self.ranks + 1).double().log2(), 0.0)
+        places = torch.arange(2, k + 2, device=self.ranks.device, dtype=torch.float64)
+        by_rank = torch.nn.functional.pad(1 / places.log2(), (1, 1))  # rank 0 is none, k + 1 is all beyond
+        return by_rank[self.ranks.clamp(max=k + 1)]
 
     def reciprocal(self) -> Values:
         return 1 / self.ranks[:, 0].double()

@@ -3,14 +3,12 @@ small jobs, and where no kernel is compiled; the numbers are those of `counting`
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from dmlbench.score.positives import NO_RANK, Columns
+from dmlbench.score.threads import by_rows
 
 # Elements of a tied row's stable sort at a time: it needs five times their memory.
 _STABLE_ELEMENTS = 2**20
@@ -70,11 +68,5 @@ def _sort_rows(values: Float[Tensor, "query item"]) -> Float[Tensor, "query item
     if values.device.type != "cpu":
         return values.sort(dim=1).values
     # NumPy sorts values alone, vectorised: several times as fast as torch, which sorts indices too.
-    rows = values.numpy()
-    threads = torch.get_num_threads()
-    if threads == 1:
-        rows.sort(axis=1)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda part: part.sort(axis=1), np.array_split(rows, threads)))
+    by_rows(lambda rows: rows.sort(axis=1), values.numpy())
     return values
