@@ -72,6 +72,10 @@ def command(
         raise UsageError("--union speaks of a gallery", way_out="--gallery FILE")
     if gallery is not None and levels:
         raise UsageError("--level is for the form without a gallery", way_out="dmlbench.api.score(levels=…)")
+    if bits is not None and distance != "cosine":
+        raise UsageError("--bits compares by the Hamming distance", way_out="leave --distance out")
+    if len({_level(text)[0] for text in levels}) < len(levels):
+        raise UsageError("a level is given twice", way_out="one --level NAME=FILE for each name")
     if bits is not None:
         from dmlbench.score.binary import fit_itq
 

@@ -13,6 +13,8 @@ from dmlbench.score.precision import full_precision
 
 # Similarities of queries and class means that are held at a time.
 _ELEMENTS = 2**24
+# Relative to what is compared, in float64: nearer than that to the nearest is as near.
+_SAME = 1e-12
 
 
 def knn_accuracy(labels: Int[Tensor, " query"], neighbours: Int[Tensor, "query nearest"], k: int) -> Values:
@@ -24,7 +26,11 @@ def knn_accuracy(labels: Int[Tensor, " query"], neighbours: Int[Tensor, "query n
     tensor([1., 0.], dtype=torch.float64)
     """
     voters = neighbours[:, :k]
-    votes = (voters[:, :, None] == voters[:, None, :]).sum(dim=2)
+    ordered, order = voters.sort(dim=1)
+    starts = torch.nn.functional.pad(ordered[:, 1:] != ordered[:, :-1], (1, 0), value=True)
+    block = starts.cumsum(dim=1) - 1  # equal classes stand together
+    sizes = torch.zeros_like(voters).scatter_add_(1, block, torch.ones_like(voters))
+    votes = torch.empty_like(voters).scatter_(1, order, sizes.gather(1, block))
     place = torch.arange(voters.shape[1], device=voters.device)
     chosen = (votes * voters.shape[1] - place).argmax(dim=1, keepdim=True)
     return (voters.gather(1, chosen).squeeze(1) == labels).double()
@@ -51,7 +57,7 @@ def class_mean_accuracy(
     own: Int[Tensor, " query"] | None = None,
     distance: str = "cosine",
 ) -> Values:
-    """1 where the nearest class mean of the gallery is that of the query's class.
+    """1 where the nearest class mean of the gallery is that of the query's class, 1/m where m are as near.
 
     cosine: means of rows of length 1, compared by their angle. euclidean: plain means. A query that is itself
     a gallery item (`own`, -1 for none) is left out of the mean of its class.
@@ -67,7 +73,7 @@ def class_mean_accuracy(
     items = place(gallery.double())
     classes, index, sizes = torch.unique(gallery_labels, return_inverse=True, return_counts=True)
     sums = items.new_zeros(len(classes), items.shape[1]).index_add_(0, index, items)
-    correct = []
+    shares = []
     height = max(1, _ELEMENTS // len(classes))
     for start in range(0, len(queries), height):
         rows = slice(start, start + height)
@@ -83,8 +89,11 @@ def class_mean_accuracy(
             alone = _nearness_of_pairs(points, without, distance).masked_fill_(rest == 0, -torch.inf)
             held_out = near.gather(1, wanted[:, None]).squeeze(1)
             near.scatter_(1, wanted[:, None], torch.where(itself, alone, held_out)[:, None])
-        correct.append(known & (near.argmax(dim=1) == wanted))
-    return torch.cat(correct).double()
+        best = near.amax(dim=1, keepdim=True)
+        nearest = near >= best - _SAME * (1 + best.abs() + points.square().sum(dim=1, keepdim=True))
+        own_share = nearest.gather(1, wanted[:, None]).squeeze(1) / nearest.sum(dim=1).double()
+        shares.append(torch.where(known, own_share, 0.0))
+    return torch.cat(shares)
 
 
 def _nearness(points: Tensor, means: Tensor, distance: str) -> Float[Tensor, "query class"]:

@@ -92,8 +92,11 @@ def pairwise_f1(labels: Labels, clusters: Labels) -> float:
     return 2 * _pairs(table.counts) / pairs if pairs else 1.0
 
 
-Metric = Callable[[Labels, Labels], float]
-CLUSTERING_METRICS: dict[str, Metric] = {"nmi": nmi, "ami": ami, "pairwise_f1": pairwise_f1}
+CLUSTERING_METRICS: dict[str, Callable[[Labels, Labels], float]] = {
+    "nmi": nmi,
+    "ami": ami,
+    "pairwise_f1": pairwise_f1,
+}
 
 
 def clustering_scores(

@@ -7,7 +7,6 @@ processor (extra `fast`), torch.compile for a GPU; both count whole numbers, so 
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -16,11 +15,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from dmlbench.score.positives import NO_RANK, Columns
+from dmlbench.score.places import NO_RANK
+from dmlbench.score.positives import Columns
 from dmlbench.score.threads import by_rows
 
 #: Positives per query from which sorting the row is cheaper: the time of counting grows with them.
-MOST_COUNTED = 400
+MOST_COUNTED = 1000
 # Pairs of query and item below which a sort ends before a compiled kernel is loaded.
 _FEWEST_PAIRS = 2**23
 
@@ -34,8 +34,12 @@ def counting_pays(device: torch.device, pairs: int, positives: float) -> bool:
 
 @cache
 def has_numba() -> bool:
-    """Whether the extra `fast` is installed."""
-    return importlib.util.find_spec("numba") is not None
+    """Whether the extra `fast` is installed, works with this NumPy, and compiles."""
+    try:
+        import numba
+    except ImportError:
+        return False
+    return not numba.config.DISABLE_JIT
 
 
 def count_ranks(block: Float[Tensor, "query gallery"], positives: Columns) -> Int[Tensor, "query positive"]:

@@ -1,4 +1,6 @@
-"""Nearest items by faiss, as ranks: a second search, written by others, that must give the same numbers.
+"""Nearest items by faiss, as ranks: a second search, written by others, that gives the same numbers.
+
+It works in float32, so ranks differ where two similarities differ by the rounding of a product.
 
 faiss finds the first k items of each query; positives beyond them have no rank, so only metrics that look no
 further can be scored. Ties at the cut are asked for again with a larger k, then settled by the column.
@@ -16,23 +18,27 @@ from dmlbench.errors import UsageError
 from dmlbench.score.distance import unit
 from dmlbench.score.faiss_library import faiss
 from dmlbench.score.memory import Plan
-from dmlbench.score.places import Ranks, by_rank
-from dmlbench.score.positives import NO_RANK
+from dmlbench.score.places import NO_RANK, Ranks, by_rank
 from dmlbench.score.ranks import Block, Problem, Ranked, copied
 
 # Asked for beyond what is needed, so that a tie at the cut is seen.
 _SLACK = 8
 
 
-def rank_blocks_by_faiss(problem: Problem, plan: Plan, depth: int) -> Iterator[Block]:
-    """As `rank_blocks`, with ranks of at most `depth`; those beyond are `NO_RANK`."""
-    if problem.ties not in ("permuted", "stable"):
+def check_faiss(ties: str, distance: str) -> None:
+    """Raise `UsageError` for what faiss cannot answer, `MissingPackageError` where it is not installed."""
+    faiss()
+    if ties not in ("permuted", "stable"):
         raise UsageError(
-            f"faiss does not say how many items are tied, which ties={problem.ties!r} needs",
+            f"faiss does not say how many items are tied, which ties={ties!r} needs",
             way_out="backend='torch'",
         )
-    if plan.distance == "poincare":
+    if distance == "poincare":
         raise UsageError("faiss knows no Poincaré distance", way_out="backend='torch'")
+
+
+def rank_blocks_by_faiss(problem: Problem, plan: Plan, depth: int) -> Iterator[Block]:
+    """As `rank_blocks`, with ranks of at most `depth`; those beyond are `NO_RANK`."""
     own = problem.own_columns
     gallery = _prepared(copied(problem.gallery, problem.order, torch.float32), plan.distance)
     depth = min(depth, len(gallery))
@@ -100,7 +106,11 @@ def _search(
     if queries.device.type == "cuda" and hasattr(library, "StandardGpuResources"):
         values, columns = library.knn_gpu(library.StandardGpuResources(), *arrays, k, metric=metric)
     else:
+        threads = library.omp_get_max_threads()
         library.omp_set_num_threads(torch.get_num_threads())
-        values, columns = library.knn(*arrays, k, metric=metric)
+        try:
+            values, columns = library.knn(*arrays, k, metric=metric)
+        finally:
+            library.omp_set_num_threads(threads)
     similarity = torch.from_numpy(-values if distance == "euclidean" else values)
     return similarity.to(queries.device), torch.from_numpy(columns).to(queries.device)

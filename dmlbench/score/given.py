@@ -53,6 +53,9 @@ def check_given(
         raise UsageError("own_rows are rows of a gallery, and there is none")
     if set(gallery_levels) != (set() if gallery is None else set(levels)):
         raise UsageError("every level needs labels for the queries and, where there is one, for the gallery")
+    for name in levels:
+        if not name or "/" in name:
+            raise UsageError(f"a level named {name!r}", way_out="a word, as in alphabet/recall_at_1")
     queries = as_embeddings(embeddings, "embeddings")
     named = {MAIN: labels, **levels}
     query_levels = {name: _labels(values, queries, "labels", name) for name, values in named.items()}

@@ -64,6 +64,8 @@ def as_labels(
         )
     if tensor.ndim not in (1, 2) or len(tensor) != rows:
         raise DataError(f"expected {rows} labels, one for each embedding, got {_shape(tensor)}", place=name)
+    if tensor.dtype == torch.uint64 and bool((tensor.long() < 0).any()):
+        raise DataError("labels from 2^63 on are no int64", place=name, way_out="smaller ids")
     tensor = tensor.long().contiguous()
     if tensor.ndim == 2 and (tensor.shape[1] < 2 or not bool(((tensor == 0) | (tensor == 1)).all())):
         raise DataError(

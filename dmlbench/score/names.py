@@ -64,7 +64,6 @@ METRICS: dict[str, Metric] = {
     "intra_inter_ratio": Metric(spread.intra_inter_ratio, "points", several_labels=False),
     "spectral_decay": Metric(lambda points, labels: spread.spectral_decay(points), "points"),
 }
-METRIC_VERSIONS: dict[str, int] = {name: metric.version for name, metric in METRICS.items()}
 
 # No leading zeros: one metric has one name. No cut-off reaches `NO_RANK`.
 _CUT_OFF = re.compile(r"(?P<stem>.+)_at_(?P<k>[1-9][0-9]{0,8})")

@@ -1,6 +1,6 @@
 """Multi-label metrics: query and item share labels, more of them or fewer, and a gain says how many.
 
-Card section 12. Each is a mean over the first K retrieved items, then over queries; an item that shares no
+Each is a mean over the first K retrieved items, then over queries; an item that shares no
 label gains 0. Names with `label_` compare the two label sets of query and item.
 """
 
@@ -39,7 +39,9 @@ def ndcg_graded_at_k(places: Places, overlap: Overlap, k: int) -> Values:
 
 def ndcg_graded_exp_at_k(places: Places, overlap: Overlap, k: int) -> Values:
     """nDCG at k with 2^g - 1 as the gain of g shared labels."""
-    return _ndcg(places, overlap.shared.exp2() - 1, k)
+    # Over the largest gain's 2^g, which the ratio does not see: 2^1024 is no float.
+    most = overlap.shared.amax(dim=1, keepdim=True)
+    return _ndcg(places, (overlap.shared - most).exp2() - (-most).exp2(), k)
 
 
 def wmap_at_k(places: Places, overlap: Overlap, k: int) -> Values:

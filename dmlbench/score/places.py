@@ -14,6 +14,8 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 Values = Float[Tensor, " query"]
+#: Pads the ranks of queries with fewer positives than others; larger than every rank, and exact as a float.
+NO_RANK = 2**62
 #: A cut-off for all queries, or one for each.
 CutOff = int | Int[Tensor, " query"]
 
@@ -69,6 +71,7 @@ class Ranks:
         return torch.where(counted, nth / self.ranks.double(), 0.0)
 
     def discount(self, k: int) -> Float[Tensor, "query positive"]:
+        k = min(k, int(torch.where(self.ranks < NO_RANK, self.ranks, 1).max()))
         places = torch.arange(2, k + 2, device=self.ranks.device, dtype=torch.float64)
         by_rank = torch.nn.functional.pad(1 / places.log2(), (1, 1))  # rank 0 is none, k + 1 is all beyond
         return by_rank[self.ranks.clamp(max=k + 1)]

@@ -12,9 +12,6 @@ from torch import Tensor
 
 from dmlbench.score.overlap import Overlap
 
-#: Pads the ranks of queries with fewer positives than others; larger than every rank, and exact as a float.
-NO_RANK = 2**62
-
 
 class Columns(NamedTuple):
     """The gallery columns of each query's positives: at least one, padded where `valid` is false."""
@@ -103,7 +100,8 @@ class SharedLabels:
         return len(self.gallery_labels)
 
     def positives(self, rows: slice, own: Int[Tensor, " query"] | None = None) -> Columns:
-        shared = self.labels[rows] @ self.gallery_labels.T
+        with torch.autocast(self.labels.device.type, enabled=False):  # bfloat16 counts to 256
+            shared = self.labels[rows] @ self.gallery_labels.T
         if own is not None:
             query = (own >= 0).nonzero().squeeze(1)
             shared[query, own[query]] = 0

@@ -24,7 +24,7 @@ from dmlbench.score.overlap import Overlap
 from dmlbench.score.places import Places, Ranks, by_rank
 from dmlbench.score.positives import Relevance, SameClass, SharedLabels
 from dmlbench.score.precision import full_precision
-from dmlbench.score.sorting import sort_ranks, sort_ties, stable_order
+from dmlbench.score.sorting import sort_ranks, sort_ties, stable_order, stable_rows
 from dmlbench.score.ties import TieGroups, pessimistic
 
 # Rows of the gallery that are copied at a time, so that a cast needs no second gallery.
@@ -100,15 +100,15 @@ def rank_blocks(problem: Problem, plan: Plan) -> Iterator[Block]:
     own = problem.own_columns
     items = copied(problem.gallery, problem.order, plan.dtype)
     similarity = similarity_to(items, plan.distance, problem.curvature)
-    buffer = queries.new_empty(min(plan.height, len(queries)), plan.gallery, dtype=plan.dtype)
+    buffer = queries.new_empty(plan.height, plan.gallery, dtype=plan.dtype)
     how = _How(problem.ties, pairs=plan.queries * plan.gallery)
     for start in range(0, len(queries), plan.height):
         rows = slice(start, min(start + plan.height, len(queries)))
         block = buffer[: rows.stop - start]
         with full_precision():
-            for tile in range(start, rows.stop, plan.tile):
-                stop = min(tile + plan.tile, rows.stop)
-                similarity(queries[tile:stop].to(plan.dtype), buffer[tile - start : stop - start])
+            for first in range(0, rows.stop - start, plan.tile):
+                tile = queries[start + first : rows.stop][: plan.tile].to(plan.dtype)
+                similarity(_full(tile, plan.tile), buffer[first : first + plan.tile])
         own_columns = None if own is None else own[rows]
         if own_columns is not None:
             present = (own_columns >= 0).nonzero().squeeze(1)
@@ -116,6 +116,12 @@ def rank_blocks(problem: Problem, plan: Plan) -> Iterator[Block]:
         ranked = tuple(_ranked(block, relevance, rows, own_columns, how) for relevance in problem.relevances)
         nearest = problem.order[nearest_columns(block, problem.neighbours)] if problem.neighbours else None
         yield Block(rows, ranked, nearest)
+
+
+def _full(tile: Float[Tensor, "row dim"], rows: int) -> Float[Tensor, "tile dim"]:
+    """So many rows, the last one repeated: the last bit of a product depends on its shape."""
+    missing = rows - len(tile)
+    return torch.cat([tile, tile[-1:].expand(missing, -1)]) if missing else tile.contiguous()
 
 
 def copied(
@@ -137,7 +143,7 @@ def nearest_columns(block: Float[Tensor, "query gallery"], k: int) -> Int[Tensor
     values, columns = block.topk(min(k + 1, block.shape[1]), dim=1)
     tied = (values[:, 1:] == values[:, :-1]).any(dim=1).nonzero().squeeze(1)
     columns = columns[:, :k]
-    for rows in tied.split(8):  # `topk` knows no order among ties
+    for rows in tied.split(stable_rows(block.shape[1])):  # `topk` knows no order among ties
         columns[rows] = stable_order(block[rows])[:, :k]
     return columns
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from dmlbench.errors import DataError, nearest
@@ -21,38 +22,50 @@ def read_array(source: str) -> np.ndarray | Tensor:
     missing, or needed because the file holds more than one array.
     """
     path, key = _split(source)
-    if not path.is_file():
-        raise DataError("there is no such file", place=source)
     suffix = path.suffix.lower()
+    if not os.path.isfile(path):
+        raise DataError("there is no such file", place=source)
+    if suffix not in _READERS:
+        raise DataError(
+            f"{suffix or 'a file without a suffix'} is not a kind of array file",
+            place=source,
+            way_out=f"one of {', '.join(_READERS)}",
+        )
     try:
-        if suffix == ".npy":
-            return _mapped(path)
-        if suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                return arrays[_chosen(key, arrays.files, source)]
-        if suffix == ".safetensors":
-            with safe_open(path, framework="pt") as tensors:
-                return tensors.get_tensor(_chosen(key, list(tensors.keys()), source))
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, SafetensorError) as error:
+        return _READERS[suffix](path, key, source)
+    except DataError:
+        raise
+    except Exception as error:  # a damaged file makes the libraries raise nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
             f"cannot read the array: {reason}",
             place=source,
             way_out="save plain numbers as .npy, .npz or .safetensors; pickles are never loaded",
         ) from error
-    raise DataError(
-        f"{suffix or 'a file without a suffix'} is not a kind of array file",
-        place=source,
-        way_out="one of .npy, .npz, .safetensors",
-    )
 
 
-def _mapped(path: Path) -> np.ndarray:
+def _npy(path: Path, key: str | None, source: str) -> np.ndarray:
     """The file as memory, read as it is used; copied only where a page is written to."""
     try:
-        return np.load(path, allow_pickle=False, mmap_mode="c")
+        array = np.load(path, allow_pickle=False, mmap_mode="c")
     except ValueError:  # nothing to map: no rows, or objects, which are refused with their reason
-        return np.load(path, allow_pickle=False)
+        array = np.load(path, allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        raise DataError("the file holds an archive, not one array", place=source, way_out="call it .npz")
+    return array
+
+
+def _npz(path: Path, key: str | None, source: str) -> np.ndarray:
+    arrays = np.load(path, allow_pickle=False)
+    if not isinstance(arrays, np.lib.npyio.NpzFile):
+        raise DataError("the file holds one array, not an archive", place=source, way_out="call it .npy")
+    with arrays:
+        return arrays[_chosen(key, arrays.files, source)]
+
+
+def _safetensors(path: Path, key: str | None, source: str) -> Tensor:
+    with safe_open(path, framework="pt") as tensors:
+        return tensors.get_tensor(_chosen(key, list(tensors.keys()), source))
 
 
 def _split(source: str) -> tuple[Path, str | None]:
@@ -75,3 +88,10 @@ def _chosen(key: str | None, keys: list[str], source: str) -> str:
             f"no array is called {key!r}", place=source, near=nearest(key, keys), way_out=f"it has {listed}"
         )
     return key
+
+
+_READERS: dict[str, Callable[[Path, str | None, str], np.ndarray | Tensor]] = {
+    ".npy": _npy,
+    ".npz": _npz,
+    ".safetensors": _safetensors,
+}

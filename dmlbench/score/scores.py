@@ -12,12 +12,13 @@ from torch import Tensor
 
 from dmlbench.errors import DataError, UsageError
 from dmlbench.score.distance import check_distance
+from dmlbench.score.faiss_library import faiss
 from dmlbench.score.given import MAIN, Array, Given, check_given
 from dmlbench.score.inputs import as_labels
 from dmlbench.score.memory import Plan
 from dmlbench.score.names import Metric, metrics_of
 from dmlbench.score.ties import TIES
-from dmlbench.score.values import Settings, Values, all_values
+from dmlbench.score.values import Computed, Settings, all_values, level_of
 
 DEFAULT_METRICS = ("recall_at_1", "recall_at_2", "recall_at_4", "recall_at_8", "r_precision", "map_at_r")
 
@@ -49,13 +50,22 @@ class Scores:
     """How ties were settled."""
 
     def class_sums(self, labels: Array, names: Iterable[str] | None = None) -> ClassSums:
-        """Counts and sums per class of the query labels, for `names` (all metrics unless given)."""
-        chosen = list(self.per_query) if names is None else list(names)
+        """Counts and sums per class of the query labels, for `names` (all metrics unless given).
+
+        `UsageError` for metrics of levels (other queries are lone there) and of all embeddings at once.
+        """
+        known = [name for name in self.per_query if level_of(name) == MAIN]
+        chosen = known if names is None else list(names)
         for name in chosen:
-            if name not in self.per_query:
-                raise UsageError(f"{name!r} was not scored", way_out=f"one of {', '.join(self.per_query)}")
-        first = next(iter(self.per_query.values()))
-        classes, index = torch.unique(as_labels(labels, len(first), "labels").cpu(), return_inverse=True)
+            if name not in known:
+                raise UsageError(f"{name!r} was not scored", way_out=f"one of {', '.join(known)}")
+        if not chosen:
+            raise UsageError("no metric was scored that has a value for each query")
+        first = self.per_query[chosen[0]]
+        ids = as_labels(labels, len(first), "labels").cpu()
+        if ids.ndim != 1:
+            raise UsageError("items with several labels have no class to sum over")
+        classes, index = torch.unique(ids, return_inverse=True)
         counted = ~first.isnan()
 
         def sums(values: Tensor) -> Tensor:
@@ -127,16 +137,20 @@ def score(
         embeddings, labels, gallery, gallery_labels, own_rows, levels or {}, gallery_levels or {}
     )
     _check_labels(chosen, given, average)
+    _check_fit(chosen, distance, lone)
+    if not 0 <= tie_seed < 2**63:
+        raise UsageError(f"tie_seed={tie_seed}", way_out="a whole number from 0")
     settings = Settings(distance, curvature, ties, tie_seed, backend, max_block_mib)
     values = all_values(given, chosen, settings, on_plan, on_progress)
 
+    for level, found in values.has_positives.items():
+        if not bool(found.any()):
+            raise DataError(
+                f"none of the {len(found)} queries has another item of its class in the gallery",
+                place=f"labels, level {level}" if level else "labels",
+                way_out="classes need two items each, or a gallery that shares the queries' labels",
+            )
     found = values.has_positives[MAIN]
-    if not bool(found.any()):
-        raise DataError(
-            f"none of the {len(found)} queries has another item of its class in the gallery",
-            place="labels",
-            way_out="classes need two items each, or a gallery that shares the queries' labels",
-        )
     if lone == "zero":
         values = values.with_lone_as_zero()
     counted = int(found.sum()) if lone == "excluded" else len(found)
@@ -163,7 +177,21 @@ def _check_labels(chosen: Mapping[str, Metric], given: Given, average: str) -> N
             raise UsageError(f"{name} wants labels that are {wanted}, and got {got}")
 
 
-def _means(values: Values, classes: Int[Tensor, " query"] | None) -> dict[str, float]:
+def _check_fit(chosen: Mapping[str, Metric], distance: str, lone: str) -> None:
+    """Before any work: what has no meaning together."""
+    flat = [name for name, metric in chosen.items() if metric.source in ("means", "clusters", "points")]
+    if flat and distance not in ("cosine", "euclidean"):
+        raise UsageError(
+            f"{', '.join(flat)}: undefined in the {distance} distance", way_out="cosine or euclidean"
+        )
+    if any(metric.source == "clusters" for metric in chosen.values()):
+        faiss()
+    losses = [name for name in chosen if name.startswith("hamming_loss")]
+    if losses and lone == "zero":
+        raise UsageError(f"{losses[0]} is best at 0, which lone='zero' would give", way_out="lone='excluded'")
+
+
+def _means(values: Computed, classes: Int[Tensor, " query"] | None) -> dict[str, float]:
     """In the order in which the metrics were asked for, levels after the labels themselves."""
     means = {}
     for name in values.names:

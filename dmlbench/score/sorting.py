@@ -7,11 +7,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from dmlbench.score.positives import NO_RANK, Columns
+from dmlbench.score.places import NO_RANK
+from dmlbench.score.positives import Columns
 from dmlbench.score.threads import by_rows
 
-# Elements of a tied row's stable sort at a time: it needs five times their memory.
-_STABLE_ELEMENTS = 2**20
+# Elements of a stable sort at a time: it needs five times their memory.
+_STABLE_ELEMENTS = 2**22
 
 
 def sort_ranks(block: Float[Tensor, "query gallery"], positives: Columns) -> Int[Tensor, "query positive"]:
@@ -25,7 +26,7 @@ def sort_ranks(block: Float[Tensor, "query gallery"], positives: Columns) -> Int
     ranks = above.add(1).masked_fill_(~positives.valid, NO_RANK)
     # Rare, or every row of a collapsed model.
     rows = (tied > 1).any(dim=1).nonzero().squeeze(1)
-    for some in rows.split(max(1, _STABLE_ELEMENTS // block.shape[1])):
+    for some in rows.split(stable_rows(block.shape[1])):
         columns, valid = positives.columns[some], positives.valid[some]
         ranks[some] = _places(stable_order(block[some])).gather(1, columns).masked_fill_(~valid, NO_RANK)
     return ranks
@@ -56,6 +57,11 @@ def stable_order(block: Float[Tensor, "query gallery"]) -> Int[Tensor, "query ga
     """Columns from the most similar to the least, the earlier of two tied ones first."""
     # Adding 0 turns -0.0 into 0.0: they are equal, and not every sort knows it.
     return (block + 0.0).sort(dim=1, descending=True, stable=True).indices
+
+
+def stable_rows(items: int) -> int:
+    """Rows of so many items that are sorted together."""
+    return max(1, _STABLE_ELEMENTS // items)
 
 
 def _places(order: Int[Tensor, "query gallery"]) -> Int[Tensor, "query gallery"]:

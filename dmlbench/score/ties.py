@@ -1,7 +1,7 @@
 """Ties: what a metric gives on average over the orders of tied items, and at worst.
 
 A group of m tied items, r of them relevant, stands after s items of which c are relevant. All that a metric
-asks is a sum over positives, so each positive gets its group's expectation over r (card: ties, `expected`).
+asks is a sum over positives, so each positive gets its group's expectation over r (docs/metrics.md, ties).
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from dmlbench.errors import UsageError
-from dmlbench.score.places import CutOff, Ranks, Values, column
-from dmlbench.score.positives import NO_RANK
+from dmlbench.score.places import NO_RANK, CutOff, Ranks, Values, column
 
 #: How ties are settled: a seeded permutation of the gallery, its own order, the mean over all orders, the
 #: worst.
@@ -78,6 +77,7 @@ class TieGroups:
 
     def discount(self, k: int) -> Float[Tensor, "query positive"]:
         """The group's mean discount: every item of the group gets the group's mean gain."""
+        k = min(k, int(torch.where(self.above < NO_RANK, self.above + self.tied, 1).max()))
         places = torch.arange(2, k + 2, device=self.above.device, dtype=torch.float64)
         summed = torch.nn.functional.pad((1 / places.log2()).cumsum(0), (1, 0))
         start = self.above.clamp(max=k)

@@ -12,7 +12,7 @@ from torch import Tensor
 from dmlbench.errors import UsageError
 from dmlbench.score.clustering import clustering_scores
 from dmlbench.score.distance import unit, working_dtype
-from dmlbench.score.faiss_search import rank_blocks_by_faiss
+from dmlbench.score.faiss_search import check_faiss, rank_blocks_by_faiss
 from dmlbench.score.given import MAIN, Given
 from dmlbench.score.memory import Plan, plan_blocks
 from dmlbench.score.names import Metric
@@ -36,7 +36,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Values:
+class Computed:
     """What was computed: values per query on the CPU, and single numbers."""
 
     names: tuple[str, ...]
@@ -47,7 +47,7 @@ class Values:
     has_positives: dict[str, Bool[Tensor, " query"]]
     """Of each level."""
 
-    def with_lone_as_zero(self) -> Values:
+    def with_lone_as_zero(self) -> Computed:
         """0 for queries without positives."""
         per_query = {
             name: values.masked_fill(~self.has_positives[level_of(name)], 0.0)
@@ -67,7 +67,7 @@ def all_values(
     settings: Settings,
     on_plan: Callable[[Plan], None],
     on_progress: Callable[[int], None],
-) -> Values:
+) -> Computed:
     """The chosen metrics of all levels. Ranking metrics share one pass over the products."""
     problem = Problem(
         given.queries,
@@ -105,7 +105,7 @@ def all_values(
             )
             per_query[name] = values.cpu().masked_fill_(~has_positives[MAIN], torch.nan)
     names = (*chosen, *(name for name in columns if name not in chosen))
-    return Values(names, per_query, single, has_positives)
+    return Computed(names, per_query, single, has_positives)
 
 
 def _blocks(
@@ -122,9 +122,12 @@ def _blocks(
         positives=largest,
         max_block_mib=settings.max_block_mib,
     )
-    on_plan(plan)
     if settings.backend == "faiss":
-        return rank_blocks_by_faiss(problem, plan, _depth(chosen, largest))
+        check_faiss(settings.ties, settings.distance)
+        depth = _depth(chosen, largest)
+        on_plan(plan)
+        return rank_blocks_by_faiss(problem, plan, depth)
+    on_plan(plan)
     return rank_blocks(problem, plan)
 
 
@@ -150,7 +153,7 @@ def _lone_only(problem: Problem) -> Iterator[Block]:
 
 
 def _check_neighbours(problem: Problem) -> None:
-    others = len(problem.gallery) - (problem.own is not None)
+    others = len(problem.gallery) - (problem.own is not None and bool((problem.own >= 0).any()))
     if problem.neighbours > others:
         raise UsageError(
             f"{problem.neighbours} neighbours are asked for, and a query has {others}", way_out="a smaller K"
@@ -171,13 +174,9 @@ def _singles(given: Given, chosen: Mapping[str, Metric], settings: Settings) -> 
     """Metrics of all queries' embeddings at once."""
     points = [name for name, metric in chosen.items() if metric.source == "points"]
     clustered = [name for name, metric in chosen.items() if metric.source == "clusters"]
-    if (points or clustered) and settings.distance not in ("cosine", "euclidean"):
-        raise UsageError(
-            f"{', '.join([*points, *clustered])}: undefined in the {settings.distance} distance",
-            way_out="cosine or euclidean",
-        )
     if not (points or clustered):
         return {}
-    placed = unit(given.queries) if settings.distance == "cosine" else given.queries
+    rows = given.queries.to(torch.promote_types(given.queries.dtype, torch.float32))
+    placed = unit(rows) if settings.distance == "cosine" else rows
     single = {name: chosen[name](placed, given.labels[0]) for name in points}
     return single | (clustering_scores(placed, given.labels[0], clustered) if clustered else {})

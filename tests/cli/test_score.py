@@ -133,6 +133,8 @@ def test_the_portions_are_said_before_the_start(files):
     ("arguments", "message"),
     [
         (["--union"], "--union speaks of a gallery"),
+        (["--bits", "4", "--distance", "euclidean"], "--bits compares by the Hamming distance"),
+        (["--level", "a=l.npy", "--level", "a=e.npy"], "a level is given twice"),
         (["--level", "coarse"], "--level 'coarse': expected NAME=FILE"),
         (["--level", "a b=l.npy"], "expected NAME=FILE"),
         (["--gallery", "e.npy", "--level", "c=l.npy"], "for the form without a gallery"),
@@ -171,6 +173,33 @@ def test_files_that_cannot_be_scored_are_named(files, embeddings, message):
     with pytest.raises(DataError, match=message) as caught:
         run(files / embeddings, "--labels", files / "l.npy")
     assert "\n" not in caught.value.message
+
+
+def test_damaged_and_mislabelled_files_are_refused(files):
+    plain = (files / "e.npy").read_bytes()
+    archive = bytearray((files / "both.npz").read_bytes())
+    archive[200:260] = bytes(60)
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': %s, }\n"
+    made = {
+        "array.npz": plain,
+        "archive.npy": (files / "both.npz").read_bytes(),
+        "half.npy": plain[: len(plain) // 2],
+        "damaged.npz": bytes(archive),
+    }
+    for name, shape in (
+        ("huge", b"(10000000000000, 64)"),
+        ("negative", b"(-3, 64)"),
+        ("true", b"(True, 64)"),
+    ):
+        text = header % shape
+        made[f"{name}.npy"] = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+    for name, content in made.items():
+        (files / name).write_bytes(content)
+        source = f"{files / name}:embeddings" if name == "damaged.npz" else files / name
+        with pytest.raises(DataError):
+            run(source, "--labels", files / "l.npy")
+    with pytest.raises(DataError, match="there is no such file"):
+        run("x" * 5000 + ".npy", "--labels", files / "l.npy")
 
 
 def test_labels_of_another_length_are_refused(files):

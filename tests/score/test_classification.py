@@ -61,6 +61,14 @@ def test_class_means_of_a_gallery_and_classes_that_it_lacks(monkeypatch):
     assert class_mean_accuracy(queries, labels, gallery, items).tolist() == [1, 0, 1]
 
 
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+@pytest.mark.parametrize("dim", [3, 64])
+def test_a_collapsed_model_finds_its_class_mean_by_chance(distance, dim):
+    one = torch.randn(1, dim, generator=torch.Generator().manual_seed(dim)).repeat(600, 1)
+    scores = score(one, torch.arange(600) % 60, metrics=["class_mean_accuracy"], distance=distance)
+    assert scores.metrics["class_mean_accuracy"] == pytest.approx(1 / 60)
+
+
 def test_a_mean_in_the_ball_is_refused():
     with pytest.raises(UsageError, match="no meaning in the poincare distance"):
         class_mean_accuracy(

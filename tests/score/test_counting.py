@@ -1,4 +1,5 @@
 import shutil
+import sys
 
 import pytest
 import torch
@@ -6,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmlbench.score import counting, score, sorting
-from dmlbench.score.positives import NO_RANK, Columns
+from dmlbench.score.places import NO_RANK
+from dmlbench.score.positives import Columns
 
 
 def blocks(seed, rows=7, items=90, positives=11, grid=None, dtype=torch.float32):
@@ -126,6 +128,19 @@ def test_scores_do_not_depend_on_how_ranks_are_found(clusters, monkeypatch):
             found.append(score(embeddings, labels, metrics=["map", "recall_at_1", "mrr"], ties=ties))
         assert found[0].metrics == found[1].metrics
         assert torch.equal(found[0].per_query["map"], found[1].per_query["map"])
+
+
+@pytest.mark.parametrize("state", ["missing", "interpreting"])
+def test_a_numba_that_cannot_compile_is_done_without(monkeypatch, state):
+    counting.has_numba.cache_clear()
+    if state == "interpreting":
+        monkeypatch.setattr("numba.config.DISABLE_JIT", 1)
+    else:
+        monkeypatch.setitem(sys.modules, "numba", None)
+    try:
+        assert not counting.has_numba()
+    finally:
+        counting.has_numba.cache_clear()
 
 
 def test_without_numba_rows_are_sorted(clusters, monkeypatch):

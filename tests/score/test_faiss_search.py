@@ -59,7 +59,7 @@ def test_several_labels_are_searched_too():
         torch.randn(80, 4, generator=generator),
         torch.randint(0, 2, (80, 3), generator=generator),
     )
-    options = {"metrics": ["ndcg_graded_at_5", "acg_at_3", "hamming_loss_at_4"], "lone": "zero"}
+    options = {"metrics": ["ndcg_graded_at_5", "acg_at_3", "hamming_loss_at_4"]}
     assert (
         score(points, labels, **options, backend="faiss").metrics == score(points, labels, **options).metrics
     )

@@ -18,8 +18,7 @@ from dmlbench.score import (
     sorting,
     ties,
 )
-from dmlbench.score.places import Ranks
-from dmlbench.score.positives import NO_RANK
+from dmlbench.score.places import NO_RANK, Ranks
 
 PLACES = Ranks(torch.tensor([[1, 3, 6], [2, NO_RANK, NO_RANK]]), torch.tensor([3, 1]))
 

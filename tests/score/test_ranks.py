@@ -4,7 +4,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dmlbench.score import ranks
 from dmlbench.score.memory import plan_blocks, tile_queries
-from dmlbench.score.positives import NO_RANK
+from dmlbench.score.places import NO_RANK
 
 
 def collected(

@@ -316,6 +316,8 @@ def test_data_that_cannot_be_scored_is_refused(arguments, message):
         ({"labels": MANY, "average": "class"}, "no class to average over"),
         ({"metrics": ["knn_accuracy_at_8"]}, "8 neighbours are asked for, and a query has 7"),
         ({"metrics": ["nmi"], "distance": "hamming", "embeddings": MANY}, "nmi: undefined in the hamming"),
+        ({"labels": MANY, "metrics": ["hamming_loss_at_2"], "lone": "zero"}, "is best at 0"),
+        ({"tie_seed": 2**63}, "tie_seed="),
         ({"max_block_mib": 0}, "max_block_mib=0"),
     ],
 )
@@ -435,3 +437,92 @@ def test_hamming_is_scored_with_expected_ties_unless_told(clusters):
     assert score(codes, labels, distance="hamming", ties="permuted").ties == "permuted"
     unit = score(2 * codes.float() - 1, labels, ties="expected")
     assert unit.metrics == pytest.approx(plain.metrics, abs=1e-12)
+
+
+def test_a_level_without_positives_is_refused_by_name(clusters):
+    embeddings, labels = clusters()
+    with pytest.raises(DataError, match=r"none of the 160 queries(.|\n)*in   labels, level fine"):
+        score(embeddings, labels, levels={"fine": torch.arange(160)})
+
+
+@pytest.mark.parametrize("name", ["", "a/b"])
+def test_a_level_has_a_name(clusters, name):
+    embeddings, labels = clusters()
+    with pytest.raises(UsageError, match="a level named"):
+        score(embeddings, labels, levels={name: labels})
+
+
+def test_class_sums_are_those_of_the_labels_themselves(clusters):
+    embeddings, labels = clusters(classes=6, per_class=3)
+    labels[0] = 90
+    scores = score(embeddings, labels, levels={"coarse": labels // 3}, metrics=["map", "recall_at_1"])
+    sums = scores.class_sums(labels)
+    assert set(sums.sums) == {"map", "recall_at_1"}
+    assert sums.counts.sum() == scores.queries == 17
+    with pytest.raises(UsageError, match="'coarse/map' was not scored"):
+        scores.class_sums(labels, ["coarse/map"])
+    with pytest.raises(UsageError, match="no metric was scored that has a value for each query"):
+        score(embeddings, labels, metrics=["spectral_decay"]).class_sums(labels)
+    with pytest.raises(UsageError, match="no class to sum over"):
+        scores.class_sums(torch.nn.functional.one_hot(labels))
+
+
+@pytest.mark.parametrize("name", ["intra_inter_ratio", "spectral_decay", "nmi", "class_mean_accuracy"])
+def test_half_precision_is_never_worked_in(clusters, name):
+    embeddings, labels = clusters()
+    for dtype in (torch.float16, torch.bfloat16):
+        rounded = embeddings.to(dtype)
+        found, wanted = (score(rows, labels, metrics=[name]).metrics for rows in (rounded, rounded.float()))
+        assert found == wanted
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean", "poincare"])
+def test_copies_are_tied_wherever_they_stand(distance):
+    """More copies than a vector register holds, and queries that fill no tile."""
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(40, 33, generator=generator) / 10
+    copies = points.repeat_interleave(25, dim=0)[torch.randperm(1000, generator=generator)]
+    for queries in (copies[:1], copies[:7], copies[:513]):
+        worst = score(
+            queries,
+            torch.zeros(len(queries), dtype=torch.int64),
+            gallery=copies,
+            gallery_labels=(torch.arange(1000) > 0).long(),
+            metrics=["mrr"],
+            distance=distance,
+            ties="pessimistic",
+        )
+        # The one positive stands at the end of its group of 25 copies.
+        assert set((1 / worst.per_query["mrr"]).round().long().remainder(25).tolist()) == {0}
+
+
+def test_a_cut_off_beyond_the_gallery_takes_no_memory(clusters):
+    embeddings, labels = clusters()
+    names = ["ndcg_at_160", "ndcg_at_999999999"]
+    for ties in ("permuted", "expected"):
+        near, far = score(embeddings, labels, metrics=names, ties=ties).metrics.values()
+        assert near == far
+
+
+def test_unsigned_labels_do_not_wrap():
+    labels = np.array([2**64 - 1, 3, 3, 2**64 - 1], dtype=np.uint64)
+    with pytest.raises(DataError, match=r"labels from 2\^63 on"):
+        score(torch.eye(4), labels)
+    assert score(torch.eye(4), labels % 7).queries == 4
+
+
+def test_a_query_outside_the_gallery_may_ask_for_all_of_it():
+    options = {"gallery": LINE, "gallery_labels": LINE_LABELS, "own_rows": torch.full((8,), -1)}
+    assert score(LINE, LINE_LABELS, **options, metrics=["knn_accuracy_at_8"]).queries == 8
+
+
+def test_many_shared_labels_are_counted_whatever_training_chose():
+    generator = torch.Generator().manual_seed(0)
+    labels = (torch.rand(12, 1500, generator=generator) < 0.9).long()
+    points = torch.randn(12, 4, generator=generator)
+    names = ["acg_at_3", "ndcg_graded_exp_at_3"]
+    plain = score(points, labels, metrics=names).metrics
+    assert 1000 < plain["acg_at_3"] < 1500
+    assert 0 < plain["ndcg_graded_exp_at_3"] <= 1
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert score(points, labels, metrics=names).metrics == plain

@@ -13,8 +13,7 @@ from sklearn.metrics import ndcg_score
 from dmlbench.errors import UsageError
 from dmlbench.score import METRICS, metric, score
 from dmlbench.score.overlap import Overlap
-from dmlbench.score.places import Ranks
-from dmlbench.score.positives import NO_RANK
+from dmlbench.score.places import NO_RANK, Ranks
 from dmlbench.score.ties import TieGroups, pessimistic
 
 from . import reference
