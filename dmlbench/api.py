@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dmlbench.registry.descriptors import MethodPlugin as MethodPlugin
     from dmlbench.registry.descriptors import MinerPlugin as MinerPlugin
     from dmlbench.registry.descriptors import SamplerPlugin as SamplerPlugin
+    from dmlbench.registry.hookspecs import API_VERSION as API_VERSION
     from dmlbench.registry.hookspecs import hookimpl as hookimpl
     from dmlbench.score import Scores as Scores
     from dmlbench.score import score as score
@@ -42,7 +43,7 @@ _HOMES = {
         "MinerPlugin",
         "SamplerPlugin",
     ),
-    "dmlbench.registry.hookspecs": ("hookimpl",),
+    "dmlbench.registry.hookspecs": ("API_VERSION", "hookimpl"),
     "dmlbench.score": ("Scores", "score"),
     "dmlbench.train.state": ("State",),
     "dmlbench.train.values": ("Batch", "NewRows", "Pairs", "ParamGroup", "Triplets"),

@@ -6,6 +6,7 @@ import dmlbench.api
 from dmlbench import api
 
 PUBLIC = [
+    "API_VERSION",
     "AugmenterPlugin",
     "BackbonePlugin",
     "Batch",
@@ -41,7 +42,12 @@ def test_the_public_list_is_pinned():
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_name_resolves_to_itself(name):
     found = getattr(api, name)
-    assert name == "hookimpl" or found.__name__ == name
+    assert name in ("API_VERSION", "hookimpl") or found.__name__ == name
+
+
+def test_the_api_version_is_major_and_minor():
+    """A new major version refuses plugins that declare the old one: no change by accident."""
+    assert api.API_VERSION == (1, 0)
 
 
 def test_type_checkers_see_the_same_names_as_the_program():

@@ -43,13 +43,18 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dmlbench")
-def cli() -> None:
+@click.option("--strict-plugins", is_flag=True, help="Refuse to start while any installed plugin is faulty.")
+def cli(strict_plugins: bool) -> None:
     """A benchmark harness for deep metric learning.
 
     \b
     Example:
       dmlbench run multi-similarity contrastive --profile quick
     """
+    if strict_plugins:
+        from dmlbench.registry.registry import registry
+
+        registry().refuse_faults()
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -65,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo(f"error: {error if sys.stderr.isatty() else error.one_line()}", err=True)
         status = error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; the same command continues from here", err=True)
+        click.echo("interrupted; a run continues when the command is given again", err=True)
         status = INTERRUPTED
     except BrokenPipeError:  # the reader has gone, e.g. `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,58 +16,114 @@ if TYPE_CHECKING:
 PLUGIN_KINDS = ("loss", "sampler", "miner", "augmenter", "backbone", "dataset", "method")
 RULE_KINDS = ("protocol", "track", "task")
 
+Row = dict[str, Any]
+
 
 @click.command("list")
-@click.argument("kind", type=click.Choice([*PLUGIN_KINDS, *RULE_KINDS]))
+@click.argument("kind", type=click.Choice([*PLUGIN_KINDS, *RULE_KINDS, "plugin"]))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def command(kind: str, as_json: bool) -> None:
     """List every KIND with where it comes from and whether it can be used.
+
+    A plugin that did not load stands below the components: who knows what it would have offered.
 
     \b
     Example:
       dmlbench list loss
     """
-    rows = list(_rules(kind) if kind in RULE_KINDS else _plugins(kind))
+    if kind == "plugin":
+        rows = list(_plugins())
+    elif kind in RULE_KINDS:
+        rows = list(_rules(kind))
+    else:
+        rows = [*_components(kind), *_not_loaded()]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
-        return
-    from tabulate import tabulate
+    else:
+        click.echo(_table(rows))
+    if kind not in RULE_KINDS:
+        _tell_of_the_switch()
+        _tell_of_torch()
 
-    click.echo(tabulate(rows, headers="keys"))
-    _tell_of_broken_plugins()
 
-
-def _plugins(kind: str) -> Iterator[dict[str, str]]:
+def _components(kind: str) -> Iterator[Row]:
     from dmlbench.registry.registry import registry
 
     for entry in registry().of_kind(kind):
-        row = {
-            "id": entry.full_id,
-            "distribution": entry.distribution,
-            "version": entry.version,
-            "status": entry.status,
-            "summary": entry.plugin.summary,
-        }
-        if kind == "method" and not row["summary"]:
-            row |= _method_summary(entry)
+        summary, status, detail = entry.plugin.summary, entry.status, entry.detail
+        if kind == "method" and not summary:
+            summary, wrong = _method_summary(entry)
+            status, detail = ("broken", wrong) if wrong else (status, detail)
         role = getattr(entry.plugin, "role", kind)
         if role != kind:
-            row["summary"] = f"({role}) {row['summary']}"
-        yield row
+            summary = f"({role}) {summary}"
+        yield _row(entry.full_id, entry.distribution, entry.version, status, summary, detail)
 
 
-def _method_summary(entry: Entry) -> dict[str, str]:
-    """A method's summary stands in its recipe; a recipe that cannot be read costs only itself."""
+def _not_loaded() -> Iterator[Row]:
+    """A row for each plugin of which nothing could be read."""
+    from dmlbench.registry.registry import registry
+
+    for report in registry().reports:
+        if report.status in ("broken", "invalid", "blocked"):
+            detail = f"{report.detail} (dmlbench show plugin {report.namespace})"
+            yield _row(report.namespace, report.distribution, report.version, report.status, "", detail)
+
+
+def _plugins() -> Iterator[Row]:
+    from dmlbench.registry.registry import registry
+
+    for report in registry().reports:
+        offers = ", ".join(f"{kind} ({len(ids)})" for kind, ids in registry().offered_by(report).items())
+        row = _row(
+            f"{report.distribution}:{report.name}",
+            report.distribution,
+            report.version,
+            report.status,
+            f"offers {offers}" if offers else "",
+            report.detail,
+        )
+        yield row | {"imports_torch": report.loads_torch}
+
+
+def _row(name: str, distribution: str, version: str, status: str, summary: str, detail: str = "") -> Row:
+    return {
+        "id": name,
+        "distribution": distribution,
+        "version": version,
+        "status": status,
+        "summary": summary,
+        "detail": detail,
+    }
+
+
+def _table(rows: Iterable[Row]) -> str:
+    """For people: what is wrong with a thing instead of what it would do."""
+    from tabulate import tabulate
+
+    shown = []
+    for row in rows:
+        about = row["detail"] or row["summary"]
+        if row.get("imports_torch"):
+            about += " (imports torch at discovery)"
+        shown.append((row["id"], row["distribution"], row["version"], row["status"], about))
+    return tabulate(
+        shown, headers=("id", "distribution", "version", "status", "summary"), disable_numparse=True
+    )
+
+
+def _method_summary(entry: Entry) -> tuple[str, str]:
+    """A method's summary stands in its recipe, which may be unreadable: (summary, what is wrong)."""
     from dmlbench.errors import DmlbenchError
     from dmlbench.run.methods import load_method
 
     try:
-        return {"summary": load_method(entry).summary}
+        return load_method(entry).summary, ""
     except DmlbenchError as error:
-        return {"status": "broken", "summary": error.message}
+        return "", error.one_line()
 
 
-def _rules(kind: str) -> Iterator[dict[str, str]]:
+def _rules(kind: str) -> Iterator[Row]:
     from dmlbench import protocols
 
     load = {"protocol": protocols.load_protocol, "track": protocols.load_track, "task": protocols.load_task}[
@@ -76,20 +132,31 @@ def _rules(kind: str) -> Iterator[dict[str, str]]:
     official = protocols.locked()[kind]
     for name in protocols.ids(kind):
         rule = load(name)
-        yield {
-            "id": name,
-            "distribution": "dmlbench" if name in official else "local",
-            "version": __version__ if name in official else "0",
-            "status": getattr(rule, "status", "ok"),
-            "summary": rule.summary,
-        }
+        ours = name in official
+        yield _row(
+            name,
+            "dmlbench" if ours else "local",
+            __version__ if ours else "0",
+            getattr(rule, "status", "ok"),
+            rule.summary,
+        )
 
 
-def _tell_of_broken_plugins() -> None:
+def _tell_of_the_switch() -> None:
+    from dmlbench.errors import nearest
+    from dmlbench.registry.points import SWITCH, absent_from
+    from dmlbench.registry.registry import registry
+
+    reports = registry().reports
+    for name in absent_from(reports):
+        near = nearest(name, {report.namespace for report in reports})
+        hint = f"; near {near}" if near else ""
+        click.echo(f"{SWITCH} names {name!r}, which is no installed plugin{hint}", err=True)
+
+
+def _tell_of_torch() -> None:
     from dmlbench.registry.registry import registry
 
     for report in registry().reports:
-        if report.status != "ok":
-            click.echo(f"{report.distribution} ({report.name}) is {report.status}: {report.detail}", err=True)
-        elif report.loads_torch:
+        if report.loads_torch:
             click.echo(f"{report.distribution} ({report.name}) imports torch at discovery: slow", err=True)

@@ -113,12 +113,18 @@ def _show_plugin(name: str) -> None:
     from dmlbench.errors import UsageError, nearest
     from dmlbench.registry.registry import registry
 
-    reports = [r for r in registry().reports if name in (r.name, r.distribution)]
+    reports = [report for report in registry().reports if name in report.names]
     if not reports:
-        known = {r.name for r in registry().reports} | {r.distribution for r in registry().reports}
-        raise UsageError(f"no plugin named {name!r}", near=nearest(name, known))
+        known = {known for report in registry().reports for known in report.names}
+        raise UsageError(
+            f"no plugin named {name!r}", near=nearest(name, known), way_out="dmlbench list plugin"
+        )
     for report in reports:
         click.echo(f"{report.distribution} {report.version}, entry point {report.name}: {report.status}")
+        if report.loads_torch:
+            click.echo("imports torch at discovery: slow for every command")
+        for kind, ids in registry().offered_by(report).items():
+            click.echo(f"offers {kind:<9} {', '.join(ids)}")
         for text in (report.detail, report.traceback):
             if text:
                 click.echo(text)

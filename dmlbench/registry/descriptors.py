@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from dmlbench.errors import ContractError
+from dmlbench.registry.fields import check_fields
 
-_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+ID_PATTERN = r"[a-z0-9][a-z0-9-]{0,63}"
+_ID = re.compile(ID_PATTERN)
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -29,13 +31,19 @@ class Plugin:
     """Paper or address."""
     extra: str = ""
     """The extra of the plugin's distribution that brings what the target imports."""
+    imports: tuple[str, ...] = ()
+    """Top-level modules that `extra` brings; while one is missing the component is `unavailable`."""
     reads: Mapping[str, str] = field(default_factory=dict)
     """Maps a foreign argument name to a name of ours: `{"indices_tuple": "triplets"}`."""
+    expected_failures: Mapping[str, str] = field(default_factory=dict)
+    """Checks of the conformance kit that it may fail, each with its reason; one that passes is a failure."""
 
     def __post_init__(self) -> None:
+        # A stranger may derive from these classes; the fields that we read are ours.
+        check_fields(self, next(kind for kind in type(self).__mro__ if kind.__module__ == __name__))
         if not _ID.fullmatch(self.id):
             raise ContractError(
-                f"{type(self).__name__} id {self.id!r} is not of the form [a-z0-9][a-z0-9-]{{0,63}}",
+                f"{type(self).__name__} id {self.id!r} is not of the form {ID_PATTERN}",
                 way_out="lower-case letters, digits and hyphens, e.g. 'proxy-ring'",
             )
         if not _TARGET.fullmatch(self.target):
@@ -43,6 +51,12 @@ class Plugin:
                 f"{type(self).__name__} {self.id!r}: target {self.target!r} is not 'module:attribute'",
                 way_out="e.g. target='acme_losses.proxy_ring:ProxyRing'",
             )
+        for name in self.imports:
+            if not name.isidentifier():
+                raise ContractError(
+                    f"{type(self).__name__} {self.id!r}: imports {name!r} is no top-level module",
+                    way_out="the name before the first dot, e.g. imports=('timm',)",
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

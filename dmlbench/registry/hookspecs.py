@@ -26,6 +26,9 @@ PROJECT = "dmlbench"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
+#: Of all that plugins may use. A new major version may take something away; a minor one only adds.
+API_VERSION = (1, 0)
+
 
 @hookspec
 def dmlbench_losses() -> Iterable[LossPlugin]:  # type: ignore[empty-body]

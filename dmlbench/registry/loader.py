@@ -6,119 +6,114 @@ equal names and lets a misspelt hook pass.
 
 from __future__ import annotations
 
-import importlib.metadata
+import importlib
 import os
-import re
 import sys
 import traceback
-from collections.abc import Iterator
-from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
 
 import pluggy
 
-from dmlbench.errors import ContractError, nearest
-from dmlbench.registry import hookspecs
-from dmlbench.registry.descriptors import KINDS, Plugin
+from dmlbench.errors import ContractError
+from dmlbench.registry.conflicts import mark_conflicts, reported
+from dmlbench.registry.descriptors import Plugin
+from dmlbench.registry.extras import install, missing
+from dmlbench.registry.hooks import offered
+from dmlbench.registry.points import SWITCH, Point, points
 from dmlbench.registry.report import Entry, PluginReport, Status
+from dmlbench.registry.version import DECLARATION, declared_in, refuse_foreign
 
-GROUP = "dmlbench"
-BUILTIN = "builtin"
-PROJECT = hookspecs.PROJECT
-SWITCH = "DMLBENCH_PLUGINS"
+_FOLDERS = [str(Path(file).parent) for file in (__file__, pluggy.__file__, importlib.__file__) if file]
+#: Where the frames of a traceback lie that say nothing of a plugin.
+_MACHINERY = (*_FOLDERS, "<frozen importlib")
 
 
 def discover() -> tuple[list[PluginReport], list[Entry]]:
     """Load every installed plugin. Never raises for a plugin's fault; the reports say what happened."""
     reports: list[PluginReport] = []
     entries: list[Entry] = []
-    for point, distribution, version in _entry_points():
-        report, found = _load(point, distribution, version)
+    for point in sorted(points(), key=lambda point: (point.distribution, point.name)):
+        report, found = _load(point)
         reports.append(report)
         entries += found
-    return reports, _mark_conflicts(entries)
+    entries = mark_conflicts(entries)
+    return [reported(report, entries) for report in reports], entries
 
 
-def _entry_points() -> Iterator[tuple[importlib.metadata.EntryPoint, str, str]]:
-    seen = set()
-    for distribution in importlib.metadata.distributions():
-        for point in distribution.entry_points:
-            if point.group != GROUP:
-                continue
-            # A half-removed distribution may have lost its metadata.
-            name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "unnamed").lower()
-            # An editable install can be listed twice, once by each folder on the path.
-            if (name, point.name, point.value) not in seen:
-                seen.add((name, point.name, point.value))
-                yield point, name, distribution.metadata["Version"] or "0"
-
-
-def _blocked(point: importlib.metadata.EntryPoint, distribution: str) -> bool:
-    """`DMLBENCH_PLUGINS=none` keeps the built-ins alone; `a,b` adds these entry points or distributions."""
-    switch = os.environ.get(SWITCH)
-    if switch is None or (point.name, distribution) == (BUILTIN, PROJECT):
-        return False
-    return not {point.name, distribution} & {name.strip() for name in switch.split(",")}
-
-
-def _load(
-    point: importlib.metadata.EntryPoint, distribution: str, version: str
-) -> tuple[PluginReport, list[Entry]]:
+def _load(point: Point) -> tuple[PluginReport, list[Entry]]:
     had_torch = "torch" in sys.modules
 
-    def report(status: Status, detail: str = "", trace: str = "") -> PluginReport:
+    def report(status: Status, detail: str = "", error: BaseException | None = None) -> PluginReport:
         loads_torch = not had_torch and "torch" in sys.modules
-        return PluginReport(point.name, distribution, version, status, detail, trace, loads_torch)
+        trace = _trace(error) if error else ""
+        return PluginReport(point.name, point.distribution, point.version, status, detail, trace, loads_torch)
 
-    if _blocked(point, distribution):
+    if point.blocked:
         return report("blocked", f"{SWITCH}={os.environ[SWITCH]}"), []
+    if point.fault:
+        return report("invalid", point.fault), []
     try:
-        module = point.load()
-        wrong = _misspelt_hook(module)
-        if wrong:
-            return report("invalid", wrong), []
-        manager = pluggy.PluginManager(hookspecs.PROJECT)
-        manager.add_hookspecs(hookspecs)
-        manager.register(module, name=point.name)
-        manager.check_pending()
-        plugins = [p for hook, kind in KINDS.items() for p in _call(manager, hook, kind)]
+        plugins = _plugins(point)
     except KeyboardInterrupt:
         raise
-    except (ContractError, pluggy.PluginValidationError) as error:
-        return report("invalid", " ".join(str(error).split()), traceback.format_exc()), []
+    except ContractError as error:
+        return report("invalid", error.one_line(), error), []
+    except pluggy.PluginValidationError as error:
+        return report("invalid", " ".join(str(error).split()), error), []
     except BaseException as error:  # a plugin may even call sys.exit at import
-        first = next(iter(str(error).splitlines()), "")
-        return report("broken", f"{type(error).__name__}: {first}", traceback.format_exc()), []
-    return report("ok"), [Entry(plugin, distribution, version) for plugin in plugins]
+        try:
+            refuse_foreign(_declared(point, error), point.distribution)
+        except ContractError as foreign:
+            return report("invalid", foreign.one_line(), error), []
+        return report("broken", _line(error), error), []
+    return report("ok"), [_entry(plugin, point) for plugin in plugins]
 
 
-def _misspelt_hook(module: object) -> str | None:
-    """What pluggy passes over in silence: a name that is no hook, a hook without its mark."""
-    for name in dir(module):
-        function = getattr(module, name, None)
-        marked = getattr(function, f"{hookspecs.PROJECT}_impl", None) is not None
-        if not callable(function) or not (marked or name.startswith("dmlbench_")):
-            continue
-        if name not in KINDS:
-            return f"{name} is no hook; nearest: {nearest(name, KINDS) or ', '.join(KINDS)}"
-        if not marked:
-            return f"{name} is not marked with @hookimpl"
+def _plugins(point: Point) -> list[Plugin]:
+    loaded = point.entry.load()
+    declared = getattr(loaded, DECLARATION, None)
+    if declared is None:  # the entry point may name an object inside the module
+        declared = getattr(sys.modules[point.module], DECLARATION, None)
+    refuse_foreign(declared, point.distribution)
+    return offered(point.name, loaded)
+
+
+def _entry(plugin: Plugin, point: Point) -> Entry:
+    entry = Entry(plugin, point.distribution, point.version, point=point.name)
+    absent = missing(plugin)
+    if not absent:
+        return entry
+    detail = f"needs {', '.join(absent)}: {install(plugin, point.distribution)}"
+    return Entry(plugin, point.distribution, point.version, "unavailable", detail, point=point.name)
+
+
+def _declared(point: Point, error: BaseException) -> object:
+    """The API version in the module whose import raised `error`, None when there is none."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_globals.get("__name__") == point.module and "__file__" in frame.f_globals:
+            return declared_in(Path(frame.f_globals["__file__"]))
     return None
 
 
-def _call(manager: pluggy.PluginManager, hook: str, kind: type[Plugin]) -> Iterator[Plugin]:
-    for answer in getattr(manager.hook, hook)():
-        for plugin in answer:
-            if not isinstance(plugin, kind):
-                raise ContractError(f"{hook} yielded a {type(plugin).__name__}, not a {kind.__name__}")
-            yield plugin
+def _line(error: BaseException) -> str:
+    """`TypeError: what it says`, the first line of it."""
+    try:
+        text = str(error)
+    except Exception as failure:
+        text = f"(its message raises {type(failure).__name__})"
+    return f"{type(error).__name__}: {next(iter(text.splitlines()), '')}"
 
 
-def _mark_conflicts(entries: list[Entry]) -> list[Entry]:
-    """Two of one kind and full id: neither is used."""
-    keys = [(entry.plugin.kind, entry.full_id) for entry in entries]
-    return [
-        replace(entry, status="conflict", detail=f"{key[1]} is offered {keys.count(key)} times")
-        if keys.count(key) > 1
-        else entry
-        for entry, key in zip(entries, keys, strict=True)
-    ]
+def _trace(error: BaseException) -> str:
+    """The traceback from the plugin's first own line on; empty when none of its code took part."""
+    start = error.__traceback__
+    while start and _is_machinery(start):
+        start = start.tb_next
+    if start is None and not isinstance(error, SyntaxError):
+        return ""
+    return "".join(traceback.format_exception(type(error), error, start)).rstrip()
+
+
+def _is_machinery(frame: TracebackType) -> bool:
+    return frame.tb_frame.f_code.co_filename.startswith(_MACHINERY)

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import importlib
-import importlib.util
 import inspect
-import re
 import sys
-import traceback
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from dmlbench.errors import ContractError, MissingPackageError, UsageError, nearest
-from dmlbench.registry.descriptors import LossPlugin
+from dmlbench.registry.extras import install, missing
 from dmlbench.registry.loader import discover
+from dmlbench.registry.local import LOCAL_FILE as LOCAL_FILE
+from dmlbench.registry.local import import_file, local_entry, where
+from dmlbench.registry.local import kebab as kebab
+from dmlbench.registry.report import LOCAL as LOCAL
 from dmlbench.registry.report import Entry, PluginReport
 from dmlbench.registry.source import source_digest
-
-LOCAL = "local"
-LOCAL_FILE = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)")
 
 
 class Registry:
@@ -35,37 +31,80 @@ class Registry:
     def of_kind(self, kind: str) -> list[Entry]:
         """The entries of one kind, sorted by id."""
         found = [entry for entry in self.entries if entry.plugin.kind == kind]
-        return sorted(found, key=lambda entry: (entry.plugin.id, entry.distribution))
+        return sorted(found, key=lambda entry: (entry.plugin.id, entry.full_id))
 
     def find(self, kind: str, name: str, *, place: object | None = None, home: str = "") -> Entry:
-        """The entry called `name`: `distribution:id`, a unique `id`, or `path/file.py:attribute`.
+        """The entry called `name`: `namespace:id`, a unique `id`, or `path/file.py:attribute`.
 
-        A short id that several distributions offer is meant as `home`'s, the distribution that says it.
+        A short id that several namespaces offer is meant as `home`'s, the namespace that says it.
 
-        Raises `UsageError` for a name that is unknown, ambiguous or not ok, with the nearest one.
+        Raises `UsageError` for a name that is unknown, ambiguous or cannot be used, with the nearest one, and
+        `MissingPackageError` for a component whose extra is not installed.
         """
         if local := LOCAL_FILE.fullmatch(name):
-            return _local(kind, Path(local["path"]), local["name"])
+            return local_entry(kind, Path(local["path"]), local["name"])
         offered = self.of_kind(kind)
         found = [entry for entry in offered if name in (entry.plugin.id, entry.full_id)]
         if not found:
             raise UsageError(
-                f"no {kind} named {name!r}",
+                f"no {kind} named {name!r}" + self.missed(name),
                 place=place,
-                near=nearest(name, {e.plugin.id for e in offered} | {e.full_id for e in offered}),
+                near=_near(name, offered),
                 way_out=f"dmlbench list {kind}",
             )
-        found = [entry for entry in found if entry.distribution == home] or found
-        if len({entry.distribution for entry in found}) > 1:
+        found = [entry for entry in found if entry.namespace == home] or found
+        if len({entry.full_id for entry in found}) > 1:
+            several = {entry.distribution for entry in found}
             raise UsageError(
-                f"{kind} {name!r} is offered by several distributions",
+                f"{kind} {name!r} is offered by several {'distributions' if len(several) > 1 else 'plugins'}",
                 place=place,
                 way_out=" or ".join(entry.full_id for entry in found),
             )
-        entry = found[0]
-        if entry.status != "ok":
-            raise UsageError(f"{kind} {entry.full_id!r} is {entry.status}: {entry.detail}", place=place)
-        return entry
+        return _usable(kind, found, place)
+
+    def refuse_faults(self) -> None:
+        """`UsageError` that names every plugin which is broken, invalid or in conflict."""
+        if faults := [str(report) for report in self.reports if report.at_fault]:
+            count = f"{len(faults)} plugins are" if len(faults) > 1 else "1 plugin is"
+            raise UsageError(f"{count} not ok: {'; '.join(faults)}", way_out="dmlbench show plugin NAME")
+
+    def offered_by(self, report: PluginReport) -> dict[str, list[str]]:
+        """The ids of what a plugin offers, by kind."""
+        offered: dict[str, list[str]] = {}
+        for entry in self.entries:
+            if (entry.distribution, entry.point) == (report.distribution, report.name):
+                offered.setdefault(entry.plugin.kind, []).append(entry.plugin.id)
+        return offered
+
+    def missed(self, name: str) -> str:
+        """What to add to "no such name" when a plugin that did not load may be why; else nothing."""
+        said = name.partition(":")[0]
+        own = [r for r in self.reports if r.status != "ok" and said in (r.namespace, r.distribution)]
+        return "".join(f"; {report} (dmlbench show plugin {report.namespace})" for report in own)
+
+
+def _near(name: str, offered: list[Entry]) -> str | None:
+    """The offered name most like `name`; the same id in another namespace before all."""
+    elsewhere = [entry.full_id for entry in offered if entry.plugin.id == name.rpartition(":")[2]]
+    known = {entry.plugin.id for entry in offered} | {entry.full_id for entry in offered}
+    return " or ".join(elsewhere) or nearest(name, known)
+
+
+def _usable(kind: str, found: list[Entry], place: object | None) -> Entry:
+    """The one entry of a full id, unless its status forbids it.
+
+    A conflict over the short id alone does not: who got here has said which one.
+    """
+    entry = found[0]
+    if entry.status == "unavailable":
+        raise MissingPackageError(
+            f"{kind} {entry.full_id!r} needs {', '.join(missing(entry.plugin))}, which is not installed",
+            place=place,
+            way_out=install(entry.plugin, entry.distribution),
+        )
+    if entry.status != "ok" and not (entry.status == "conflict" and len(found) == 1):
+        raise UsageError(f"{kind} {entry.full_id!r} is {entry.status}: {entry.detail}", place=place)
+    return entry
 
 
 def talking() -> contextlib.AbstractContextManager[Any]:
@@ -89,15 +128,15 @@ def load_target(entry: Entry) -> Any:
     module_name, _, attribute = entry.plugin.target.partition(":")
     try:
         with talking():
-            module = _import_file(entry.path) if entry.path else importlib.import_module(module_name)
+            module = import_file(entry.path) if entry.path else importlib.import_module(module_name)
     except ContractError:
         raise
     except ImportError as error:
         raise _import_error(entry, error) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ContractError(
             f"{entry.plugin.kind} {entry.full_id!r} cannot be imported: {type(error).__name__}: {error}",
-            place=_where(error, entry.plugin.target),
+            place=where(error, entry.plugin.target),
         ) from error
     if not hasattr(module, attribute):
         raise ContractError(
@@ -122,49 +161,7 @@ def digest_of(entry: Entry) -> str:
 
 def _import_error(entry: Entry, error: ImportError) -> Exception:
     what = f"{entry.plugin.kind} {entry.full_id!r} cannot be imported: {error}"
-    if entry.plugin.extra:
-        return MissingPackageError(what, way_out=f'pip install "{entry.distribution}[{entry.plugin.extra}]"')
+    # With its imports all there, an extra would change nothing.
+    if entry.plugin.extra and (missing(entry.plugin) or not entry.plugin.imports):
+        return MissingPackageError(what, way_out=install(entry.plugin, entry.distribution))
     return ContractError(what, place=entry.plugin.target)
-
-
-def _local(kind: str, path: Path, attribute: str) -> Entry:
-    if kind != LossPlugin.kind:
-        raise UsageError(f"a {kind} cannot be given as a file", way_out=f"dmlbench list {kind}")
-    if not path.is_file():
-        raise UsageError(f"no file {path}", way_out="./my_loss.py:my_loss names a function in a file")
-    plugin = LossPlugin(id=kebab(attribute), target=f"{LOCAL}:{attribute}")
-    return Entry(plugin, LOCAL, "0", path=path.resolve())
-
-
-def _import_file(path: Path) -> ModuleType:
-    # A name made from the whole path, so that two files may share a stem.
-    name = "dmlbench_local_" + hashlib.sha256(str(path).encode()).hexdigest()[:12]
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ContractError("not a Python file", place=path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise ContractError(
-            f"the file raises {type(error).__name__}: {error}", place=_where(error, path)
-        ) from error
-    return module
-
-
-def _where(error: BaseException, otherwise: object) -> str:
-    """`file:line` that an import stumbled over, the importing machinery left out."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}:{error.lineno}"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if "importlib" not in f.filename and f.filename != __file__]
-    return f"{own[-1].filename}:{own[-1].lineno}" if own else str(otherwise)
-
-
-def kebab(name: str) -> str:
-    """`MyLoss` and `my_loss` as the id `my-loss`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).replace("_", "-").strip("-").lower()

@@ -47,6 +47,11 @@ def load_method(entry: Entry) -> Method:
         raise ContractError(
             f"method {entry.full_id!r}: no file {name}.toml in {package}", place=package
         ) from error
+    except (Exception, SystemExit) as error:  # finding the file imports the package
+        raise ContractError(
+            f"method {entry.full_id!r}: {name}.toml cannot be read: {type(error).__name__}: {error}",
+            place=package,
+        ) from error
     return build_spec(Method, parse_toml(text, place=file), place=file)
 
 
@@ -68,7 +73,9 @@ def _single(name: str) -> tuple[str, Method, bool]:
         return _bare(entry, entry.full_id)
     known = {entry.plugin.id for entry in (*methods, *losses)}
     raise UsageError(
-        f"no method or loss named {name!r}", near=nearest(name, known), way_out="dmlbench list method"
+        f"no method or loss named {name!r}" + registry().missed(name),
+        near=nearest(name, known),
+        way_out="dmlbench list method",
     )
 
 
@@ -80,7 +87,7 @@ def _bare(entry: Entry, component: str) -> tuple[str, Method, bool]:
         fidelity="reconstruction",
         terms={"loss": Term(component=component)},
     )
-    return f"{entry.distribution}:{method.id}", method, entry.distribution == LOCAL
+    return f"{entry.namespace}:{method.id}", method, entry.distribution == LOCAL
 
 
 _ONE_ONLY = ("sampler", "teacher", "backbone", "heads", "distance", "readout")

@@ -49,7 +49,7 @@ def test_wrong_usage_exits_with_2_and_says_nothing_on_standard_output(dmlbench, 
             1,
             "error: No space left on device\n  in   /a/b\n",
         ),
-        (KeyboardInterrupt(), 130, "interrupted; the same command continues from here"),
+        (KeyboardInterrupt(), 130, "interrupted; a run continues when the command is given again"),
     ],
 )
 def test_an_error_becomes_a_message_and_a_status(dmlbench, monkeypatch, raised, status, said):

@@ -18,8 +18,12 @@ def test_a_loss_shows_what_it_asks_for_and_its_settings(dmlbench):
 def test_every_built_in_can_be_shown(dmlbench, kind):
     for entry in registry().of_kind(kind):
         done = dmlbench("show", kind, entry.full_id)
-        assert done.status == 0, done.err
-        assert entry.plugin.id in done.out
+        if entry.status == "unavailable":
+            assert (done.status, done.out) == (2, "")
+            assert "try pip install" in done.err
+        else:
+            assert done.status == 0, done.err
+            assert entry.plugin.id in done.out
 
 
 def test_a_class_shows_what_its_constructor_needs(dmlbench):
@@ -55,6 +59,21 @@ def test_an_unknown_name_exits_with_2_and_the_nearest(dmlbench, kind, name, near
     done = dmlbench("show", kind, name)
     assert (done.status, done.out) == (2, "")
     assert near is None or f"near {near}" in done.err
+
+
+@pytest.mark.parametrize("name", ["acme-losses", "plugin", "acme-losses:plugin"])
+def test_a_plugin_shows_what_it_offers(distribution, installed, dmlbench, name):
+    code = """
+    from dmlbench.api import LossPlugin, hookimpl
+
+    @hookimpl
+    def dmlbench_losses():
+        yield LossPlugin(id="one", target="acme_losses:one")
+        yield LossPlugin(id="two", target="acme_losses:two")
+    """
+    installed(distribution("acme-losses", code).site)
+    done = dmlbench("show", "plugin", name)
+    assert done.out == "acme-losses 0.1, entry point plugin: ok\noffers loss      one, two\n"
 
 
 def test_a_broken_plugin_shows_its_traceback(distribution, installed, dmlbench):

@@ -67,8 +67,9 @@ def test_a_file_that_is_not_there_is_named():
 
 
 def test_only_losses_come_as_files(file):
-    with pytest.raises(UsageError, match="a miner cannot be given as a file"):
-        registry().find("miner", f"{file('')}:mine")
+    with pytest.raises(UsageError, match="a miner cannot be given as a file") as error:
+        registry().find("miner", f"{file('')}:HardPairs")
+    assert error.value.way_out == "dmlbench new miner hard-pairs makes a package with one"
 
 
 def test_an_attribute_that_is_not_there_is_answered_with_the_nearest(file):
@@ -107,6 +108,21 @@ def test_a_missing_extra_is_named_with_the_command_that_brings_it():
     with pytest.raises(MissingPackageError) as error:
         load_target(entry("nothing_of_that_name:x", extra="fast"))
     assert error.value.way_out == 'pip install "acme[fast]"'
+
+
+def test_what_no_extra_brings_is_no_missing_extra(distribution, installed):
+    made = distribution("acme-losses", "", maths__py="from json import nothing_of_that_name")
+    installed(made.site)
+    with pytest.raises(ContractError, match="cannot import name"):
+        load_target(entry("acme_losses.maths:ring", extra="fast", imports=("json",)))
+
+
+def test_a_module_that_calls_sys_exit_ends_nothing(distribution, installed):
+    made = distribution("acme-losses", "", maths__py="import sys\nsys.exit(0)\n")
+    installed(made.site)
+    with pytest.raises(ContractError, match="SystemExit") as error:
+        load_target(entry("acme_losses.maths:ring"))
+    assert error.value.place.endswith("maths.py:2")
 
 
 def test_a_module_that_is_not_there_breaks_the_contract():
