@@ -21,6 +21,8 @@ COMMANDS = {
     "score": "Score embeddings from files.",
     "list": "List what is on offer.",
     "show": "Show one thing in full: settings, names it asks for, rules.",
+    "new": "Write a plugin package of your own that works.",
+    "check": "Check a component against what its kind promises.",
     "data": "Prepare and verify data sets.",
 }
 

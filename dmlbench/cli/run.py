@@ -44,6 +44,18 @@ class Seeds(click.ParamType):
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True)
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time [default: all cores; 1 on a GPU].")
 @click.option("--numerics", help="cpu-fp32, cpu-bf16, cuda-fp32 or cuda-bf16 [default: the best here].")
+@click.option(
+    "--stall-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
+    help="End a run that makes no step for so long [default: 10].",
+)
+@click.option(
+    "--memory-gib",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
+    help="Memory that one run may take [default: an equal share of nine tenths].",
+)
 @click.option("--fresh", is_flag=True, help="Run again; earlier runs are moved to OUT/.old.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list of records.")
 def command(
@@ -58,13 +70,16 @@ def command(
     out: Path,
     jobs: int | None,
     numerics: str | None,
+    stall_minutes: float | None,
+    memory_gib: float | None,
     fresh: bool,
     as_json: bool,
 ) -> None:
     """Train and score each METHOD: a method, a loss, ./file.py:function, ./method.toml, or a+b.
 
     Records that exist already, in OUT or in ./leaderboards, are not made again; an interrupted command
-    continues when it is issued again. Exit status: 0 all well, 1 some runs failed, 2 wrong usage.
+    continues when it is issued again. A run that fails, hangs or takes too much memory ends alone: its record
+    names the component. Exit status: 0 all well, 1 some runs failed, 2 wrong usage.
 
     \b
     Example:
@@ -73,6 +88,7 @@ def command(
     from dmlbench.results import store
     from dmlbench.run.display import display
     from dmlbench.run.home import ready
+    from dmlbench.run.limits import limits_for
     from dmlbench.run.local import run_all
     from dmlbench.run.planner import plan
     from dmlbench.run.precheck import precheck
@@ -94,20 +110,24 @@ def command(
     def committed(run_key: str, scored: str) -> Any:
         return None if fresh or not boards.is_dir() else store.find(boards, run_key, scored)
 
+    on_gpu = not runs[0].spec.numerics.startswith("cpu")
+    at_a_time = jobs or (1 if on_gpu else _cores())
+    limits = limits_for(stall_minutes, memory_gib, at_a_time=min(at_a_time, len(runs)), on_gpu=on_gpu)
     folder = Path()
     # Runs whose records are committed need neither the data nor their components.
     if todo := [planned for planned in runs if committed(planned.spec.key, planned.scored) is None]:
         data = ready(runs[0].spec.task, runs[0].spec.track.images)
-        precheck(todo, data, out, fresh=fresh)
+        precheck(todo, data, out, fresh=fresh, limits=limits)
         folder = data.folder
     with display(len(runs)) as observer:
         records = run_all(
             runs,
             folder,
             out,
-            jobs=jobs or (_cores() if runs[0].spec.numerics.startswith("cpu") else 1),
+            jobs=at_a_time,
             observer=observer,
             committed=committed,
+            limits=limits,
             fresh=fresh,
         )
     if as_json:

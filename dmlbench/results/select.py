@@ -24,12 +24,11 @@ class Selection:
     """What was left out, in words."""
 
 
-def resolve(name: str, methods: Collection[str]) -> str:
-    """The full method id that `name` means among `methods`.
+def fitting(name: str, methods: Collection[str]) -> list[str]:
+    """The full method ids among `methods` that `name` could mean.
 
     In this order, the first that fits: the id itself, the id without its distribution, the method
-    `loss-NAME` that a bare loss runs as, and any of these with an ad-hoc recipe's `@digest`. Raises
-    `UsageError` when nothing fits, with the nearest id, or when several do.
+    `loss-NAME` that a bare loss runs as, and any of these with an ad-hoc recipe's `@digest`.
     """
     asked = (name, f"loss-{name}")
     rules = [
@@ -38,7 +37,15 @@ def resolve(name: str, methods: Collection[str]) -> str:
         [m for m in methods if m.partition("@")[0] == name],
         *([m for m in methods if m.rpartition(":")[2].partition("@")[0] == word] for word in asked),
     ]
-    fits = next((sorted(found) for found in rules if found), [])
+    return next((sorted(found) for found in rules if found), [])
+
+
+def resolve(name: str, methods: Collection[str]) -> str:
+    """The full method id that `name` means among `methods`; see `fitting`.
+
+    Raises `UsageError` when nothing fits, with the nearest id, or when several do.
+    """
+    fits = fitting(name, methods)
     if len(fits) == 1:
         return fits[0]
     if fits:

@@ -32,6 +32,11 @@ class RunDirectory:
         return self.root / "log.json"
 
     @property
+    def output(self) -> Path:
+        """What the stages printed, and the traceback of what went wrong; not there when they were quiet."""
+        return self.root / "output.log"
+
+    @property
     def trained(self) -> Path:
         """Marks that training is complete, and what it took."""
         return self.root / "trained.json"

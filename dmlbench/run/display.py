@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from dmlbench.run.planner import Planned
@@ -17,10 +18,11 @@ def label(planned: Planned) -> str:
     return f"{planned.spec.name.removeprefix('dmlbench:')} seed {planned.spec.seed}"
 
 
-def summary(planned: Planned, record: Record, *, cached: bool) -> str:
-    """One line for a finished run; a failure adds where it was and the way out."""
+def summary(planned: Planned, record: Record, *, cached: bool, log: Path | None = None) -> str:
+    """One line for a finished run; a failure adds where it was, the way out, and its log."""
     if record.outcome.status == "failed":
-        return f"{label(planned)}  FAILED  {_failure(record.outcome)}"
+        more = f"\n  log  {log}" if log else ""
+        return f"{label(planned)}  FAILED  {_failure(record.outcome)}{more}"
     primary = planned.spec.protocol.primary
     shown = dict.fromkeys(("recall_at_1", primary))
     values = "  ".join(f"{name} {record.metrics[name]:.4f}" for name in shown if name in record.metrics)
@@ -45,8 +47,11 @@ class PlainDisplay:
 
     def progress(self, planned: Planned, stage: str, message: dict[str, Any]) -> None: ...
 
-    def finished(self, planned: Planned, record: Record, *, cached: bool) -> None:
-        print(summary(planned, record, cached=cached), file=sys.stderr, flush=True)
+    def said(self, planned: Planned, line: str) -> None:
+        print(f"{label(planned)}: {line}", file=sys.stderr, flush=True)
+
+    def finished(self, planned: Planned, record: Record, *, cached: bool, log: Path | None = None) -> None:
+        print(summary(planned, record, cached=cached, log=log), file=sys.stderr, flush=True)
 
 
 class LiveDisplay:
@@ -93,13 +98,16 @@ class LiveDisplay:
             parts.append(f"best {message['validation']:.3f}")
         self._bars.update(self._tasks[_key(planned)], completed=images, what=" ".join(parts))
 
-    def finished(self, planned: Planned, record: Record, *, cached: bool) -> None:
+    def said(self, planned: Planned, line: str) -> None:
+        self._bars.console.print(f"{label(planned)}: {line}", highlight=False, markup=False, soft_wrap=True)
+
+    def finished(self, planned: Planned, record: Record, *, cached: bool, log: Path | None = None) -> None:
         task = self._tasks.pop(_key(planned), None)
         if task is not None:
             self._bars.remove_task(task)
         self._done += 1
         self._bars.update(self._all, completed=self._done, what=f"{self._done} of {self._total}")
-        line = summary(planned, record, cached=cached)
+        line = summary(planned, record, cached=cached, log=log)
         self._bars.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

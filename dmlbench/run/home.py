@@ -45,9 +45,9 @@ def ready(
     Raises `DataError` when the data set has to be fetched first, when it is not what the task names, and when
     what was prepared has been damaged since.
     """
-    if root is not None and not root.is_dir():
+    if root is not None and not root.exists():
         raise DataError(
-            "no such folder", place=root, way_out=f"dmlbench data prepare {task.id} --from FOLDER"
+            "no such folder or file", place=root, way_out=f"dmlbench data prepare {task.id} --from FOLDER"
         )
 
     def damaged(error: Exception) -> DataError:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from multiprocessing.connection import wait
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from filelock import FileLock, Timeout
 
@@ -18,7 +17,9 @@ from dmlbench.errors import RunError
 from dmlbench.files import write_json, write_text
 from dmlbench.results.line import decode
 from dmlbench.run.directory import RunDirectory
+from dmlbench.run.limits import Limits
 from dmlbench.run.planner import Planned
+from dmlbench.run.process import wait_for
 from dmlbench.run.recording import failed_record, new_run_id, write_record
 from dmlbench.run.stage import STAGES, Stage
 from dmlbench.spec.record import Record
@@ -34,7 +35,11 @@ class Observer(Protocol):
 
     def progress(self, planned: Planned, stage: str, message: dict[str, object]) -> None: ...
 
-    def finished(self, planned: Planned, record: Record, *, cached: bool) -> None: ...
+    def said(self, planned: Planned, line: str) -> None: ...
+
+    def finished(
+        self, planned: Planned, record: Record, *, cached: bool, log: Path | None = None
+    ) -> None: ...
 
 
 @dataclass
@@ -46,8 +51,6 @@ class _Active:
     lock: FileLock
     run_id: str = field(default_factory=new_run_id)
     stage: Stage | None = None
-    failure: dict[str, Any] | None = None
-    """What the stage that failed says of it."""
 
 
 def run_all(
@@ -58,17 +61,18 @@ def run_all(
     jobs: int,
     observer: Observer,
     committed: Callable[[str, str], Record | None],
+    limits: Limits | None = None,
     fresh: bool = False,
 ) -> list[Record]:
     """Make every run that is not done yet, `jobs` at a time; their records in the order of `runs`.
 
     `folder` is the prepared data. `committed(run_key, scored)` finds a record that counts as done. A run
-    that fails leaves a failed record and stops none of the others. An interrupted call can be issued again:
-    finished stages are kept, training continues from its checkpoint.
+    that fails, or goes beyond `limits`, leaves a failed record and stops none of the others. An interrupted
+    call can be issued again: finished stages are kept, training continues from its checkpoint.
 
     Raises `RunError` when `out` cannot be written, and with `fresh` when another process is at a run.
     """
-    engine = _Engine(folder, out, observer, committed)
+    engine = _Engine(folder, out, observer, committed, limits or Limits())
     waiting: deque[Planned] = deque(runs)
     active: list[_Active] = []
     try:
@@ -104,11 +108,13 @@ class _Engine:
         out: Path,
         observer: Observer,
         committed: Callable[[str, str], Record | None],
+        limits: Limits,
     ) -> None:
         self._folder = folder
         self._out = out
         self._observer = observer
         self._committed = committed
+        self._limits = limits
         self.records: dict[tuple[str, str], Record] = {}
 
     def set_aside(self, planned: Planned) -> None:
@@ -150,6 +156,7 @@ class _Engine:
                 continue
             if not directory.spec.exists():
                 write_text(directory.spec, planned.spec.to_json())
+            directory.output.unlink(missing_ok=True)
             self._observer.started(planned)
             return _Active(planned, directory, lock)
         return None
@@ -157,41 +164,37 @@ class _Engine:
     def advance(self, run: _Active) -> bool:
         """Take note of a stage that ended and start the next; False when the run is over."""
         if run.stage is not None:
-            running = run.stage.process.is_alive()
-            self._hear(run)  # after the look: what it said before it ended is in the pipe by then
-            if running:
+            if not run.stage.ended():
                 return True
-            name, code = run.stage.name, run.stage.process.exitcode
-            run.stage.process.join()
-            run.stage = None
-            if code != 0:
-                self._end(run, self._failed(run, name, code))
+            stage, run.stage = run.stage, None
+            failure = stage.finish(done=self._next_stage(run) != stage.name)
+            if stage.left:
+                what = f"left running by the stage {stage.name!r}, ended: {', '.join(stage.left)}"
+                self._observer.said(run.planned, what)
+            if failure is not None:
+                self._end(run, failed_record(run.planned, run.run_id, failure))
                 return False
         name = self._next_stage(run)
         if name is None:
             self._end(run, write_record(run.planned, run.directory, run.run_id))
             return False
-        run.stage = Stage(name, run.directory, self._folder, run.planned.scored)
+        run.stage = Stage(
+            name,
+            run.directory,
+            self._folder,
+            run.planned.scored,
+            limits=self._limits,
+            show=partial(self._observer.said, run.planned),
+        )
         return True
 
-    def listen(self, active: Iterable[_Active]) -> None:
+    def listen(self, active: Sequence[_Active]) -> None:
         """Sleep until a stage says something or ends."""
-        sources = [s for run in active if run.stage for s in (run.stage.messages, run.stage.process.sentinel)]
-        wait(sources, timeout=_POLL)
-        for run in active:
-            self._hear(run)
-
-    def _hear(self, run: _Active) -> None:
-        stage = run.stage
-        try:
-            while stage is not None and stage.messages.poll():
-                message = stage.messages.recv()
-                if "failure" in message:
-                    run.failure = message["failure"]
-                else:
-                    self._observer.progress(run.planned, stage.name, message)
-        except EOFError:  # the stage closed its end: it is about to exit
-            return
+        stages = [(run, run.stage) for run in active if run.stage is not None]
+        wait_for([stage.watched for _, stage in stages], _POLL)
+        for run, stage in stages:
+            for message in stage.hear():
+                self._observer.progress(run.planned, stage.name, message)
 
     def _next_stage(self, run: _Active) -> str | None:
         """The first stage whose mark is missing."""
@@ -199,23 +202,16 @@ class _Engine:
         marks = (run.directory.trained, run.directory.embedded(scored), run.directory.scores(scored))
         return next((stage for stage, mark in zip(STAGES, marks, strict=True) if not mark.exists()), None)
 
-    def _failed(self, run: _Active, stage: str, code: int | None) -> Record:
-        failure = run.failure
-        if failure is None:
-            how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit status {code}"
-            failure = {"kind": "ProcessEnded", "message": f"the stage {stage!r} ended with {how}"}
-        return failed_record(run.planned, run.run_id, failure)
-
     def _end(self, run: _Active, record: Record) -> None:
         if record.outcome.status == "failed":
             with contextlib.suppress(OSError):  # a full disk may be what it failed of
                 write_json(run.directory.record(run.planned.scored), record.model_dump(mode="json"))
         run.lock.release()
-        self._finish(run.planned, record, cached=False)
+        self._finish(run.planned, record, cached=False, log=run.directory.output)
 
-    def _finish(self, planned: Planned, record: Record, *, cached: bool) -> None:
+    def _finish(self, planned: Planned, record: Record, *, cached: bool, log: Path | None = None) -> None:
         self.records[(planned.spec.key, planned.scored)] = record
-        self._observer.finished(planned, record, cached=cached)
+        self._observer.finished(planned, record, cached=cached, log=log if log and log.exists() else None)
 
 
 def _stored(directory: RunDirectory, planned: Planned) -> Record | None:

@@ -2,35 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from dmlbench.data.store import Prepared
 from dmlbench.errors import DmlbenchError
-from dmlbench.registry.registry import talking
 from dmlbench.run.assemble import build_recipe
 from dmlbench.run.directory import RunDirectory
+from dmlbench.run.limits import Limits
 from dmlbench.run.planner import Planned
+from dmlbench.run.process import Watched, wait_for
+from dmlbench.spec.run import RunSpec
+from dmlbench.train.board import beat
+
+_LONGEST_MINUTES = 1.0
+"""Of building one recipe. What takes longer is not checked: its runs have the user's own limit."""
 
 
-def precheck(runs: Sequence[Planned], data: Prepared, out: Path, *, fresh: bool = False) -> None:
+def precheck(
+    runs: Sequence[Planned], data: Prepared, out: Path, *, fresh: bool = False, limits: Limits | None = None
+) -> None:
     """Build the recipe of every method in `runs` that no earlier command has built in `out`.
 
     Raises `ContractError`, `UsageError` or `SpecError` for what a recipe refuses: an unknown name in a
-    signature, `*args`, a misspelt event. A component that fails in any other way fails in its own runs.
+    signature, `*args`, a misspelt event. A component that fails in any other way, or takes its process
+    with it, fails in its own runs.
     """
-    seen = set()
-    for planned in runs:
-        spec = planned.spec
-        if spec.name in seen:
-            continue
-        seen.add(spec.name)
-        if not fresh and RunDirectory(out / spec.key).components.exists():
-            continue
+    first = {planned.spec.name: planned.spec for planned in reversed(runs)}
+    todo = [first[name] for name in dict.fromkeys(planned.spec.name for planned in runs)]
+    if not fresh:
+        todo = [spec for spec in todo if not RunDirectory(out / spec.key).components.exists()]
+    bounds = limits or Limits()
+    bounds = Limits(min(bounds.stall_minutes, _LONGEST_MINUTES), bounds.memory_gib, bounds.by_system)
+    while todo:
+        built = _build_apart(todo, data.folder, bounds)
+        todo = todo[built + 1 :]  # the one after the last that was built has ended the process
+
+
+def _build_apart(specs: Sequence[RunSpec], folder: Path, limits: Limits) -> int:
+    """Build the recipes in a process of its own; how many it came through."""
+    process = Watched("check", _build_all, (specs, str(folder)), limits=limits, log=None, show=_talk)
+    reports: list[dict[str, Any]] = []
+    try:
+        while process.process.is_alive() and not process.excess():
+            wait_for([process], seconds=0.5)
+            reports += process.hear()
+        if not process.process.is_alive():
+            reports += process.finish()
+    finally:
+        process.stop()
+    for report in reports:
+        if refused := report.get("refused"):
+            raise refused
+    return sum("built" in report for report in reports)
+
+
+def _build_all(report: Callable[[dict[str, Any]], None], specs: Sequence[RunSpec], folder: str) -> None:
+    data = Prepared.open(Path(folder))
+    for spec in specs:
         try:
-            with talking():
-                build_recipe(spec, data.train)
-        except DmlbenchError:
-            raise
-        except Exception:  # the worker meets it too, and writes it down with its frames
-            continue
+            build_recipe(spec, data.train)
+        except DmlbenchError as error:
+            report({"refused": error})
+            return
+        except Exception:  # its run meets it too, and writes it down with its frames
+            pass
+        report({"built": spec.name})
+        beat()
+
+
+def _talk(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -12,8 +12,8 @@ from typing import Any
 import dmlbench
 from dmlbench.files import read_json, write_json
 from dmlbench.run.directory import RunDirectory
+from dmlbench.run.inside import THREADS
 from dmlbench.run.planner import Planned
-from dmlbench.run.stage import THREADS
 from dmlbench.spec.record import Outcome, Record, UsedComponent
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from dmlbench.errors import ContractError
+from dmlbench.train.calling import judging
 from dmlbench.train.component import Built
 from dmlbench.train.state import State
 
@@ -23,11 +24,11 @@ _TORCH_OWN = set(nn.Module().__dict__) | {"_is_full_backward_hook", "_values"}
 
 def fingerprints(components: dict[str, Built]) -> dict[str, str]:
     """A digest of every attribute, by `component.attribute`, that `state_dict()` does not cover."""
-    return {
-        f"{name}.{attribute}": _digest(value)
-        for name, built in components.items()
-        for attribute, value in _hidden(built.object)
-    }
+    found = {}
+    for name, built in components.items():
+        with judging(built, "audit"):
+            found |= {f"{name}.{attribute}": _digest(value) for attribute, value in _hidden(built.object)}
+    return found
 
 
 def audit(before: dict[str, str], components: dict[str, Built]) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from dmlbench.train.answers import check_mined
+from dmlbench.train.calling import judging
 from dmlbench.train.component import Built
 from dmlbench.train.memory import Memory
 from dmlbench.train.randomness import derive, generator, reseed_globals
@@ -67,6 +69,9 @@ class Calls:
     def _mine(self, miner: str, key: Any, scope: Scope) -> Any:
         """One miner's choice for one view of the rows, made once a step and shared by all who use it."""
         if key not in self._mined:
-            with torch.no_grad():
-                self._mined[key] = self.call(self._recipe.miners[miner], "mine", scope)
+            built = self._recipe.miners[miner]
+            with torch.no_grad(), judging(built, "mine"):
+                chosen = self.call(built, "mine", scope)
+                check_mined(built, scope, chosen)
+            self._mined[key] = chosen
         return self._mined[key]

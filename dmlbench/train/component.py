@@ -13,6 +13,7 @@ from dmlbench.errors import ContractError, nearest
 from dmlbench.registry.registry import load_target, registry
 from dmlbench.registry.report import Entry
 from dmlbench.spec.component import Component
+from dmlbench.train.calling import answer_of, constructing
 from dmlbench.train.names import EVENTS
 from dmlbench.train.randomness import derive, reseed_globals
 from dmlbench.train.scope import Scope
@@ -56,7 +57,7 @@ class Built:
 
     def call(self, moment: str, scope: Scope, function: Callable[..., Any] | None = None) -> Any:
         """Call `function` (the component itself unless given) with what it asked for at `moment`."""
-        return (function or self.object)(**self.requests[moment].values(scope))
+        return answer_of(self, moment, function or self.object, self.requests[moment].values(scope))
 
 
 def build(
@@ -85,7 +86,9 @@ def build(
         request = read_request(target, "__init__", name, present=facts.keys())
         given = {argument: facts[fact] for argument, fact in request.arguments}
         reseed_globals(derive(seed, "init", name))
-        return Built(name, entry, target(**given, **settings), settings)
+        with constructing(name, entry, target):
+            component = target(**given, **settings)
+        return Built(name, entry, component, settings)
     if isinstance(target, nn.Module) or not callable(target):
         raise ContractError(
             f"{name}: {entry.plugin.target} is a {type(target).__name__}",

@@ -15,13 +15,19 @@ from torch import Tensor, nn
 
 from dmlbench.errors import ContractError, RunError
 from dmlbench.spec.track import Track
+from dmlbench.train.answers import check_roles
 from dmlbench.train.audit import audit, fingerprints
+from dmlbench.train.augmenting import with_new_rows
+from dmlbench.train.board import beat
+from dmlbench.train.calling import judging
 from dmlbench.train.calls import Calls
-from dmlbench.train.classes import by_class, checked_labels
+from dmlbench.train.component import Built
 from dmlbench.train.drawing import checked_batch
 from dmlbench.train.embedding import embed_training_images
+from dmlbench.train.finite import check_loss, check_main
 from dmlbench.train.holding import BACKBONE, Holding
 from dmlbench.train.images import TrainingImages
+from dmlbench.train.labels import TrainingLabels
 from dmlbench.train.memory import Memory, remember
 from dmlbench.train.objective import combine, part_value
 from dmlbench.train.optimisation import MAIN, Optimisation
@@ -58,7 +64,7 @@ class Trainer:
         self.step_number = 0
         self.images_seen = 0
         self.extra_forwards = 0
-        self._set_labels(images.labels.clone())
+        self._labels = TrainingLabels(images.labels)
 
         for module in recipe.modules.values():
             module.to(self._device)
@@ -92,20 +98,17 @@ class Trainer:
             epoch=self.step_number // epoch_steps,
             step=self.step_number,
             progress=self.progress,
-            train_labels=Lazy(lambda: self.labels),
-            by_class=Lazy(lambda: self._by_class),
+            train_labels=Lazy(lambda: self._labels.now),
+            by_class=Lazy(lambda: self._labels.by_class),
         )
         if self.step_number % epoch_steps == 0:
             self._start_epoch(scope)
         components = self.recipe.components.values()
-        self._holding.hold(name for c in components for name in self._calls.event(c, "hold", scope) or ())
+        self._holding.hold({name for built in components for name in self._held_by(built, scope)})
         log = self._learn(scope)
         self.step_number += 1
-        if self.extra_forwards > self._forward_limit:
-            raise RunError(
-                f"{self.extra_forwards} gradient-free image passes, {self._forward_limit} are allowed",
-                place=f"step {self.step_number}",
-            )
+        self._check_forwards()
+        beat()
         return log
 
     def _learn(self, scope: Scope) -> dict[str, float]:
@@ -134,10 +137,11 @@ class Trainer:
         valid: dict[str, bool] = {}
         if learns:
             scope = self._with_features(scope, features, maps, rows)
-            rows = self._augment(scope, rows)
+            rows = with_new_rows(self.recipe, self._calls, scope, rows)
             parts, valid = self._terms(scope, rows, log)
             total = combine(self.recipe, self._calls, scope, parts, valid)
-            self._step(MAIN, total, f"the sum of terms ({log})")
+            check_main(self.recipe, rows, parts, total, self.step_number)
+            self._step(MAIN, total, "the terms")
             log["loss"] = float(total.detach())
             remember(self.memories, self.recipe.sights, rows)
         at_rest.set("parts", {name: part.detach() for name, part in parts.items()})
@@ -148,12 +152,15 @@ class Trainer:
     def _draw(self, scope: Scope) -> Batch:
         sampler = self.recipe.sampler
         drawn = self._calls.call(sampler, "draw", scope, sampler.method("draw"), stream="batches")
-        return checked_batch(drawn, sampler.entry.plugin.provides, self.labels, self._batch_size)
+        with judging(sampler, "draw"):
+            batch = checked_batch(drawn, sampler.entry.plugin.provides, self._labels.now, self._batch_size)
+            check_roles(self.recipe, batch)
+        return batch
 
     def _look(self, scope: Scope, batch: Batch) -> tuple[Scope, dict[str, Tensor], Int[Tensor, " rows"]]:
         """The batch's images, augmented; the columns of their rows; each row's place in the batch."""
         indices = batch.indices
-        columns = {"indices": indices, "labels": self.labels[indices], **batch.roles}
+        columns = {"indices": indices, "labels": self._labels.now[indices], **batch.roles}
         columns |= {name: column[indices] for name, column in self.images.columns.items()}
         columns = {name: column.to(self._device) for name, column in columns.items()}
         source = torch.arange(len(indices), device=self._device)
@@ -174,22 +181,6 @@ class Trainer:
                 columns["teacher"] = self.recipe.teacher.call("backbone", shown).float()
         return shown, columns, source
 
-    def _augment(self, scope: Scope, rows: dict[str, Rows]) -> dict[str, Rows]:
-        """Rows with what the augmenters make of them; views are taken anew after the raw stage."""
-        rows = dict(rows)
-        for stage in ("raw", "unit"):
-            for name in self.recipe.at(stage):
-                head = self.recipe.sights[name].head
-                seen = self._calls.seen_by(name, scope, rows[head])
-                made = self._calls.call(self.recipe.augmenters[name], "augment", seen)
-                if made is None:
-                    continue
-                grown = rows[head].extend(made, stage, name)
-                if stage == "raw":
-                    grown = grown.with_views(self.recipe.model.views(grown.views["raw"], head))
-                rows[head] = grown
-        return rows
-
     def _terms(
         self, scope: Scope, rows: dict[str, Rows], log: dict[str, float]
     ) -> tuple[dict[str, Tensor], dict[str, bool]]:
@@ -202,17 +193,14 @@ class Trainer:
             value = None
             if self.step_number >= term.from_step and rows[sight.head].count(sight.rows):
                 seen = self._calls.seen_by(name, scope, rows[sight.head])
-                value = part_value(name, self._calls.call(self.recipe.terms[name], "loss", seen), log)
+                built = self.recipe.terms[name]
+                with judging(built, "loss"):
+                    value = part_value(name, self._calls.call(built, "loss", seen), log)
             parts[name], valid[name] = (nothing, False) if value is None else (value, True)
             log[name] = float(parts[name].detach())
         return parts, valid
 
     def _step(self, objective: str, loss: Float[Tensor, ""], owner: str) -> None:
-        if not bool(torch.isfinite(loss)):
-            raise RunError(
-                f"the loss of objective {objective!r} is {float(loss.detach())}, from {owner}",
-                place=f"step {self.step_number}",
-            )
         self.optimisation.step(objective, loss, self.progress, owner, self._holding.parameters())
 
     def _start_epoch(self, scope: Scope) -> None:
@@ -221,10 +209,8 @@ class Trainer:
             for built in components:
                 self._calls.event(built, "on_train_start", scope)
         for built in components:
-            labels = self._calls.event(built, "relabel", scope.child(train_labels=self.labels))
-            if labels is not None:
-                classes = self.recipe.facts["num_classes"]
-                self._set_labels(checked_labels(labels, self.labels, classes, built.name))
+            labels = self._calls.event(built, "relabel", scope.child(train_labels=self._labels.now))
+            self._labels.answer(built, labels, self.recipe.facts["num_classes"])
         for built in components:
             self._calls.event(built, "on_epoch_start", scope)
 
@@ -235,13 +221,15 @@ class Trainer:
                 continue
             head = self.recipe.sights[name].head if name in self.recipe.sights else self.recipe.main_head
             seen = self._calls.seen_by(name, scope, rows[head])
-            for objective, loss in self._calls.event(built, event, seen) or ():
-                if objective == MAIN:
-                    raise ContractError(
-                        f"{name}.{event} yielded a loss for the main objective", way_out="add a term"
-                    )
-                if objective not in self._holding.names:
-                    self._step(objective, loss, name)
+            with judging(built, event):
+                for objective, loss in self._calls.event(built, event, seen) or ():
+                    if objective == MAIN:
+                        raise ContractError(
+                            f"{name}.{event} yielded a loss for the main objective", way_out="add a term"
+                        )
+                    if objective not in self._holding.names:
+                        check_loss(objective, loss, name, self.step_number)
+                        self._step(objective, loss, name)
 
     def _with_features(
         self, scope: Scope, features: Tensor, maps: dict[str, Tensor], rows: dict[str, Rows]
@@ -252,15 +240,22 @@ class Trainer:
             heads={head: r.views["unit"] for head, r in rows.items()},
         )
 
-    def _set_labels(self, labels: Int[Tensor, " n"]) -> None:
-        self.labels = labels
-        self._by_class = by_class(labels)
+    def _held_by(self, built: Built, scope: Scope) -> tuple[str, ...]:
+        with judging(built, "hold"):
+            return tuple(self._calls.event(built, "hold", scope) or ())
+
+    def _check_forwards(self) -> None:
+        if self.extra_forwards > self._forward_limit:
+            raise RunError(
+                f"{self.extra_forwards} gradient-free image passes, {self._forward_limit} are allowed",
+                place=f"step {self.step_number}",
+            )
 
     def _services(self) -> dict[str, Any]:
         model, main = self.recipe.model, self.recipe.main_head
         return {
             "embed": self.embed,
-            "embed_all": lambda: self.embed(torch.arange(len(self.labels))),
+            "embed_all": lambda: self.embed(torch.arange(len(self._labels.now))),
             "head": lambda features: model.embed(features, main),
             "to_view": lambda raw, view: model.views(raw, main)[view],
             "parameters": dict(model.named_parameters()),
@@ -269,6 +264,7 @@ class Trainer:
     def embed(self, indices: Int[Tensor, " n"]) -> Float[Tensor, "n dim"]:
         """Raw main-head embeddings of training images, in evaluation mode, without augmentation."""
         self.extra_forwards += len(indices)
+        self._check_forwards()  # now: who asks in an endless loop never comes to the end of the step
         embeddings = embed_training_images(self.recipe, self.images, indices)
         self._holding.set_modes()
         return embeddings
@@ -276,11 +272,12 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """Everything that resuming needs; raises `ContractError` for state that would be lost."""
         audit(self._untouched, self.recipe.built)
+        self._labels.check()
         return {
             "step": self.step_number,
             "images_seen": self.images_seen,
             "extra_forwards": self.extra_forwards,
-            "labels": self.labels,
+            "labels": self._labels.now,
             "modules": {name: module.state_dict() for name, module in self.recipe.modules.items()},
             "memories": self.memories.state_dict(),
             "optimisation": self.optimisation.state_dict(),
@@ -291,7 +288,7 @@ class Trainer:
         self.step_number = state["step"]
         self.images_seen = state["images_seen"]
         self.extra_forwards = state["extra_forwards"]
-        self._set_labels(state["labels"])
+        self._labels.set(state["labels"])
         for name, module in self.recipe.modules.items():
             module.load_state_dict(state["modules"][name])
         self.memories.load_state_dict(state["memories"])

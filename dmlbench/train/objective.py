@@ -9,10 +9,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dmlbench.errors import ContractError, nearest
+from dmlbench.errors import ContractError
+from dmlbench.train.calling import judging
 from dmlbench.train.calls import Calls
+from dmlbench.train.finite import check_scalar
 from dmlbench.train.recipe import Recipe
+from dmlbench.train.recipe_checks import kept_scalar
 from dmlbench.train.scope import Scope
+
+_ANSWERS = "a floating-point scalar tensor, a dict of such scalars, or None when nothing counted"
 
 
 def part_value(name: str, answer: Any, log: dict[str, float]) -> Tensor | None:
@@ -25,22 +30,10 @@ def part_value(name: str, answer: Any, log: dict[str, float]) -> Tensor | None:
     if isinstance(answer, Mapping):
         if not answer:
             raise ContractError(f"{name} returned an empty dict", way_out="None says that nothing counted")
-        values = {key: _scalar(f"{name}.{key}", value) for key, value in answer.items()}
+        values = {key: check_scalar(f"{name}.{key}", value, _ANSWERS) for key, value in answer.items()}
         log.update({f"{name}.{key}": float(value.detach()) for key, value in values.items()})
         return torch.stack(list(values.values())).sum()
-    return _scalar(name, answer)
-
-
-def _scalar(name: str, value: Any) -> Tensor:
-    if not isinstance(value, Tensor) or value.ndim != 0:
-        what = (
-            f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        )
-        raise ContractError(
-            f"{name} returned {what}",
-            way_out="a scalar tensor, a dict of scalars, or None when nothing counted",
-        )
-    return value
+    return check_scalar(name, answer, _ANSWERS)
 
 
 def combine(
@@ -49,7 +42,9 @@ def combine(
     """What the combiner makes of the terms, or their weighted sum."""
     if recipe.combiner is None:
         return _weighted_sum(recipe, parts)
-    return calls.call(recipe.combiner, "combine", scope.child(parts=parts, valid=valid))
+    total = calls.call(recipe.combiner, "combine", scope.child(parts=parts, valid=valid))
+    with judging(recipe.combiner, "combine"):
+        return check_scalar(recipe.combiner.name, total, "a scalar tensor made of the parts")
 
 
 def _weighted_sum(recipe: Recipe, parts: Mapping[str, Tensor]) -> Float[Tensor, ""]:
@@ -67,14 +62,5 @@ def _weight(recipe: Recipe, name: str, weight: Any) -> float | Tensor:
     """A number, or a scalar that another component keeps: `COMPONENT.ATTRIBUTE`."""
     if not isinstance(weight, str):
         return float(weight)
-    owner, _, attribute = weight.rpartition(".")
-    if owner not in recipe.components:
-        raise ContractError(
-            f"{name}: weight {weight!r} names no component of the recipe",
-            near=nearest(owner, recipe.components),
-        )
-    component = recipe.components[owner].object
-    if not hasattr(component, attribute):
-        raise ContractError(f"{name}: {owner} has no {attribute!r}", near=nearest(attribute, dir(component)))
-    value = getattr(component, attribute)
-    return value.detach() if isinstance(value, Tensor) else float(value)
+    value = kept_scalar(recipe.components, name, weight)
+    return value.detach() if isinstance(value, Tensor) else value

@@ -15,6 +15,7 @@ from dmlbench.train.component import Built, build
 from dmlbench.train.model import Model
 from dmlbench.train.names import EVENTS, NAMES
 from dmlbench.train.numerics import Numerics
+from dmlbench.train.recipe_checks import check_recipe, check_width
 from dmlbench.train.sight import Sight
 from dmlbench.train.signature import entry_point
 
@@ -67,6 +68,7 @@ class Recipe:
         self.others = {name: make("loss", spec, name) for name, spec in method.others.items()}
         self.sights = {name: Sight.of(user) for name, user in {**method.augmenters, **method.terms}.items()}
         self._read_signatures()
+        check_recipe(self)
 
     @property
     def components(self) -> dict[str, Built]:
@@ -104,6 +106,7 @@ class Recipe:
 
     def _build_model(self, track: Track, numerics: Numerics) -> Model:
         self.backbone = self._make("backbone", self.method.backbone or track.backbone, "backbone", "backbone")
+        check_width(self.backbone, track.images.size)
         self.facts["feature_dim"] = getattr(self.backbone.module, "feature_dim", None)
         heads = self.method.heads or {"main": track.head}
         self.heads = {name: self._make("backbone", spec, name, "head") for name, spec in heads.items()}

@@ -167,12 +167,17 @@ def test_one_failure_is_a_record_and_stops_nobody(losses, records):
         "shape": "ContractError",
         "dies": "ProcessEnded",
     }
-    assert outcomes["raises"]["message"] == "out of luck"
+    assert (
+        outcomes["raises"]["message"]
+        == "out of luck\n  in   loss local:raises as 'loss', losses.py:13 raises"
+    )
     assert outcomes["raises"]["frames"][-1] == "losses.py:13 raises"
     assert "nan" in outcomes["nan"]["message"]
     assert "(32,)" in outcomes["shape"]["message"] or "(30,)" in outcomes["shape"]["message"]
     assert "exit status 7" in outcomes["dies"]["message"]
-    assert "FAILED  ValueError: out of luck\n  in   losses.py:13 raises" in done.err
+    assert (
+        "FAILED  ValueError: out of luck\n  in   loss local:raises as 'loss', losses.py:13 raises" in done.err
+    )
     assert done.err.count("FAILED") == 4
 
 

@@ -38,12 +38,12 @@ def same_as_uninterrupted(project, records, result):
     return check
 
 
-def commands(group):
-    """The command lines of a process group, by process."""
+def commands(session):
+    """The command lines of a session, by process: a stage is a group of its own in it."""
     found = {}
     for process in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
-            if os.getpgid(int(process)) == group:
+            if os.getsid(int(process)) == session:
                 found[int(process)] = Path(f"/proc/{process}/cmdline").read_bytes()
     return found
 
@@ -58,7 +58,7 @@ def test_a_killed_group_continues_where_it_was(interrupted, same_as_uninterrupte
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
 def test_an_orphan_ends_by_itself_and_its_run_continues(interrupted, same_as_uninterrupted, until):
     process, root = interrupted("das")
-    assert len(commands(process.pid)) > 2
+    assert len(commands(process.pid)) > 3
     process.kill()
     process.wait()
     until(lambda: not any(commands(process.pid).values()), seconds=10)
@@ -73,7 +73,9 @@ def test_ctrl_c_says_one_line_and_the_same_command_continues(interrupted, same_a
     assert time.monotonic() - began < 10
     assert process.returncode == 130
     assert out == ""
-    assert err.strip() == "interrupted; the same command continues from here"  # below the terminal's ^C
+    assert (
+        err.strip() == "interrupted; a run continues when the command is given again"
+    )  # below the terminal's ^C
     same_as_uninterrupted("contrastive", root)
 
 
@@ -84,4 +86,4 @@ def test_ctrl_c_while_the_first_process_starts_says_one_line(project, spawn, unt
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert err.strip() == "interrupted; the same command continues from here"
+    assert err.strip() == "interrupted; a run continues when the command is given again"

@@ -1,0 +1,74 @@
+"""What a recipe says of itself and can be held to before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from dmlbench.errors import ContractError, nearest
+from dmlbench.train.component import Built
+
+if TYPE_CHECKING:
+    from dmlbench.train.recipe import Recipe
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raise `ContractError` for a weight that nothing keeps and a readout that no head offers."""
+    for name, term in recipe.method.terms.items():
+        if isinstance(term.weight, str):
+            kept_scalar(recipe.components, name, term.weight)
+    _check_readout(recipe)
+
+
+def kept_scalar(components: Mapping[str, Built], term: str, weight: str) -> float | Tensor:
+    """The scalar `COMPONENT.ATTRIBUTE` that weighs `term`, as it is now."""
+    owner, dot, attribute = weight.rpartition(".")
+    if not dot or owner not in components:
+        raise ContractError(
+            f"{term}: weight {weight!r} names no component of the recipe",
+            near=nearest(owner or weight, components),
+            way_out=f"a number, or COMPONENT.ATTRIBUTE with one of: {', '.join(components)}",
+        )
+    component = components[owner].object
+    if not hasattr(component, attribute):
+        raise ContractError(
+            f"{term}: weight {weight!r}: {owner} has no {attribute!r}",
+            near=nearest(attribute, (name for name in dir(component) if not name.startswith("_"))),
+            way_out="a buffer or an attribute that the component's constructor sets",
+        )
+    value = getattr(component, attribute)
+    if isinstance(value, Tensor) and value.ndim == 0:
+        return value
+    if isinstance(value, int | float):
+        return float(value)
+    raise ContractError(f"{term}: weight {weight!r} is a {type(value).__name__}, not a number")
+
+
+def check_width(backbone: Built, image_size: int) -> None:
+    """Raise `ContractError` when nothing is left of the images at the end of the backbone."""
+    width = getattr(backbone.module, "feature_dim", None)
+    if isinstance(width, int) and width < 1:
+        raise ContractError(
+            f"{backbone.name}: {backbone.entry.full_id} makes {width} features of images of "
+            f"{image_size} x {image_size}",
+            way_out="a track with larger images, or a backbone that halves them less often",
+        )
+
+
+def _check_readout(recipe: Recipe) -> None:
+    readout = recipe.method.readout
+    if readout == "fused":
+        if recipe.combiner is None or recipe.combiner.method("fuse") is None:
+            raise ContractError('readout = "fused" needs a combiner with a method `fuse(heads)`')
+    elif readout != "concat":
+        head = recipe.model.heads[recipe.main_head]
+        views = {"raw", "unit", *getattr(head, "view_names", ())}
+        if readout not in views:
+            offered = ", ".join(sorted(views))
+            raise ContractError(
+                f"readout = {readout!r}, but the head {recipe.main_head!r} has only {offered}",
+                near=nearest(readout, views),
+                way_out=f"a head that declares it: view_names = ({readout!r},)",
+            )
