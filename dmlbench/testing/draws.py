@@ -1,0 +1,65 @@
+"""Drawing batch after batch from a sampler, without training on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jaxtyping import Int
+from torch import Tensor
+
+from dmlbench.testing.calling import call_plainly
+from dmlbench.testing.services import services
+from dmlbench.train.classes import by_class
+from dmlbench.train.drawing import checked_batch
+from dmlbench.train.scope import Lazy, Scope
+from dmlbench.train.values import Batch
+
+if TYPE_CHECKING:
+    from dmlbench.testing.subject import Subject
+
+
+class Draws:
+    """A sampler at its start. `labels` are the training labels as they stand."""
+
+    def __init__(self, subject: Subject) -> None:
+        spec = subject.spec()
+        recipe = subject.recipe(spec)
+        self._facts = recipe.facts
+        self._sampler = recipe.sampler
+        self.largest = subject.scale.batch
+        self._services = services(subject, spec, recipe)
+        self.settings = self._sampler.settings
+        self.labels = subject.data.train.labels
+        self.images = len(self.labels)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of one step, as the sampler draws it. Epochs start where they do in a run."""
+        epoch_steps = self._facts["epoch_steps"]
+        moment = {"epoch": step // epoch_steps, "step": step, "progress": step / self._facts["steps"]}
+        scope = Scope(values={**self._facts, **self._services, **moment, "train_labels": self.labels})
+        scope.set("by_class", Lazy(lambda: by_class(self.labels)))
+        if step == 0:
+            self._event("on_train_start", scope, step)
+        if step % epoch_steps == 0:
+            self._event("on_epoch_start", scope, step)
+        draw = self._sampler.method("draw")
+        drawn = call_plainly(self._sampler, "draw", scope, step=step, function=draw)
+        return drawn if isinstance(drawn, Batch) else Batch(drawn)
+
+    def checked(self, batch: Batch) -> Batch:
+        """The same, looked at as the loop does. `ContractError` for a broken promise."""
+        return checked_batch(batch, self._sampler.entry.plugin.provides, self.labels, self.largest)
+
+    def _event(self, name: str, scope: Scope, step: int) -> None:
+        if function := self._sampler.method(name):
+            call_plainly(self._sampler, name, scope, step=step, function=function)
+
+    def relabel(self, labels: Int[Tensor, " n"]) -> None:
+        self.labels = labels
+
+    def state(self) -> dict[str, Any]:
+        return {} if self._sampler.module is None else self._sampler.module.state_dict()
+
+    def load(self, state: dict[str, Any]) -> None:
+        if self._sampler.module is not None:
+            self._sampler.module.load_state_dict(state)

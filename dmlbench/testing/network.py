@@ -1,0 +1,60 @@
+"""A backbone or a head on inputs of our own, as the model calls it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from dmlbench.data.augment import to_input
+from dmlbench.run.assemble import shown_columns
+from dmlbench.testing.calling import call_plainly
+from dmlbench.train.numerics import Numerics
+from dmlbench.train.scope import Scope
+
+if TYPE_CHECKING:
+    from dmlbench.testing.subject import Subject
+
+_ROWS = 8
+
+
+class Network:
+    """Called with images (a backbone) or features (a head); the answer is in fp32, as core has it."""
+
+    def __init__(
+        self, subject: Subject, *, training: bool = True, channels: int = 3, numerics: str = "cpu-fp32"
+    ) -> None:
+        self._spec = subject.spec(channels=channels, numerics=numerics)
+        recipe = subject.recipe(self._spec)
+        self._data = subject.data
+        self._built = recipe.built[subject.slot]
+        self._head = subject.role == "head"
+        self._numerics = Numerics(numerics)
+        self._feature_dim = recipe.facts["feature_dim"]
+        self.width = recipe.facts["embedding_dim" if self._head else "feature_dim"]
+        recipe.model.train(training)
+
+    @property
+    def module(self) -> nn.Module:
+        module = self._built.module
+        assert module is not None  # the model refuses anything else
+        return module
+
+    def inputs(self) -> Tensor:
+        """A few images of the kit, or features like those that end in a ReLU."""
+        if self._head:
+            generator = torch.Generator().manual_seed(1)
+            return torch.randn(_ROWS, self._feature_dim, generator=generator).relu()
+        pipeline = self._spec.track.images
+        pictures = self._data.images[self._data.train.rows[:_ROWS]][..., : pipeline.channels]
+        return to_input(pictures, pipeline, "cpu")
+
+    def __call__(self, given: Tensor) -> Tensor:
+        columns = {
+            name: column[: len(given)] for name, column in shown_columns(self._spec, self._data.train).items()
+        }
+        name, moment = ("features", "head") if self._head else ("images", "backbone")
+        with self._numerics.autocast():
+            out = call_plainly(self._built, moment, Scope(values={name: given, **columns}))
+        return (out[0] if isinstance(out, tuple) else out).float()
