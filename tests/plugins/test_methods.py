@@ -1,8 +1,11 @@
 import importlib.metadata
 import inspect
+import re
 from pathlib import Path
 
 import dmlbench_plugins
+import dmlbench_plugins.pml
+import dmlbench_plugins.timm_backbones
 import pytest
 import torch
 from torch import nn
@@ -66,7 +69,12 @@ tasks = pytest.mark.parametrize("task", ids("task"))
 
 def test_the_built_in_plugins_come_in_by_an_entry_point():
     points = importlib.metadata.distribution("dmlbench").entry_points
-    assert [point.value for point in points if point.group == "dmlbench"] == ["dmlbench_plugins"]
+    found = {point.name: point.value for point in points if point.group == "dmlbench"}
+    assert found == {
+        "builtin": "dmlbench_plugins",
+        "pml": "dmlbench_plugins.pml",
+        "timm": "dmlbench_plugins.timm_backbones",
+    }
 
 
 def test_every_kind_has_a_hook_and_no_id_is_used_twice():
@@ -92,24 +100,34 @@ def test_what_a_descriptor_points_at_can_be_imported(plugin):
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_every_file_is_offered_by_a_descriptor_of_its_kind(folder):
-    files = {
-        f"dmlbench_plugins.{folder}.{p.stem}" for p in (HERE / folder).glob("*.py") if p.stem != "__init__"
+def test_every_file_is_offered_by_a_descriptor_of_its_kind_or_shared_by_two(folder):
+    modules = {
+        f"dmlbench_plugins.{folder}.{p.stem}": p.read_text() for p in (HERE / folder).glob("[a-z]*.py")
     }
-    offered = {plugin.target.split(":")[0] for plugin in COMPONENTS if plugin.kind == FOLDERS[folder]}
-    assert files
-    assert offered == files
+    timm = list(dmlbench_plugins.timm_backbones.dmlbench_backbones())
+    offered = {
+        plugin.target.split(":")[0] for plugin in (*COMPONENTS, *timm) if plugin.kind == FOLDERS[folder]
+    }
+    assert modules
+    assert offered <= modules.keys()
+    for module in modules.keys() - offered:
+        users = [text for text in modules.values() if re.search(rf"from {re.escape(module)} import", text)]
+        assert len(users) > 1, f"{module} is no component, and no two components share it"
 
 
-def test_every_component_has_a_file_of_its_own():
-    modules = [plugin.target.split(":")[0] for plugin in COMPONENTS]
-    assert len(modules) == len(set(modules))
+def test_components_in_one_file_are_variants_of_one_name():
+    by_module = {}
+    for plugin in COMPONENTS:
+        by_module.setdefault(plugin.target.split(":")[0], []).append(plugin.id)
+    for names in by_module.values():
+        assert len({re.split(r"[-\d]", name)[0] for name in names}) == 1, names
 
 
 def test_no_plugin_stands_outside_the_folders():
     assert {path.name for path in HERE.iterdir() if path.is_dir() and path.name != "__pycache__"} == {
         *FOLDERS,
         "methods",
+        "pml",
     }
 
 
