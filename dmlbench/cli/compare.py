@@ -45,15 +45,21 @@ def command(
     Example: dmlbench compare my-loss multi-similarity --profile quick
 
     A difference is real when an exact test over seeds and a bootstrap over classes both say so; otherwise it
-    is undecided, which never means equal. Under 6 shared seeds there is no verdict.
+    is undecided, which never means equal. Under 6 shared seeds there is no verdict. When one method has smoke
+    runs that the other lacks, those are made first: half a minute. Longer runs are yours to start.
     """
+    from dmlbench.cli import partner
     from dmlbench.errors import UsageError
     from dmlbench.results.compare import compare
     from dmlbench.results.gather import gather, sums_of
     from dmlbench.results.select import resolve, select
 
+    choices = {name: value for name, value in wanted.items() if value is not None}
     searched = list(places) or [Path(name) for name in USUAL_PLACES if Path(name).is_dir()]
     entries = gather(searched)
+    # Where the user says where records are, what is there is all there is.
+    if not places and (lack := partner.lacking(a, b, entries, choices)) and partner.make(*lack):
+        entries = gather(Path(name) for name in USUAL_PLACES if Path(name).is_dir())
     if not entries:
         raise UsageError(
             "no results were found",
@@ -65,7 +71,7 @@ def command(
     if of_a == of_b:
         raise UsageError(f"{a!r} and {b!r} are one method, {of_a}", way_out="name two methods")
     sides = [[entry for entry in entries if entry.record.method == method] for method in (of_a, of_b)]
-    chosen = select(sides[0], sides[1], {name: value for name, value in wanted.items() if value is not None})
+    chosen = select(sides[0], sides[1], choices)
     for note in chosen.notes:
         click.echo(note, err=True)
     result = compare(

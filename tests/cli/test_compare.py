@@ -138,3 +138,56 @@ def test_talk_goes_to_stderr(place):
     result = run("my-loss", "multi-similarity")
     assert "1 records of older runs" in result.stderr
     assert "older" not in result.stdout
+
+
+@pytest.mark.slow
+def test_the_smoke_run_that_one_side_lacks_is_made(project, dmlbench):
+    """In both directions, whichever name stands first."""
+    assert dmlbench("run", "multi-similarity", "--task", "tiny", "--profile", "smoke").status == 0
+    done = dmlbench("compare", "multi-similarity", "contrastive", "--json")
+    assert done.status == 0, done.err
+    assert "dmlbench:contrastive has no smoke run to compare with; making it now" in done.err
+    told = json.loads(done.out)
+    assert (told["a"], told["b"], told["seeds"]) == ("dmlbench:multi-similarity", "dmlbench:contrastive", [0])
+    assert len(list(project.glob("runs/*/record.validation.json"))) == 2
+    again = dmlbench("compare", "untrained", "contrastive")
+    assert again.status == 0, again.err
+    assert "dmlbench:untrained has no smoke run" in again.err
+    assert "making" not in dmlbench("compare", "multi-similarity", "contrastive").err
+
+
+def refused(*args):
+    with pytest.raises((UsageError, ResultsError)) as caught:
+        run(*args)
+    return str(caught.value)
+
+
+@pytest.fixture
+def smoke(tmp_path, monkeypatch):
+    """One smoke run of an own loss in ./runs; nothing may be run in these tests."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dmlbench.cli.run.command", None)
+    put_run(tmp_path / "runs", "acme:loss-my-loss", 0, 0.4, profile="smoke", budget=8000)
+    return tmp_path
+
+
+def test_only_missing_smoke_runs_on_validation_classes_are_made(smoke):
+    put_run(smoke / "runs", "acme:long", 0, 0.4)
+    put_run(smoke / "runs", "acme:sealed", 0, 0.4, profile="smoke", budget=8000, scored="test")
+    for name in ("long", "sealed"):
+        assert "no record of a method 'contrastive'" in refused(name, "contrastive")
+    assert "no record of a method 'contrastive'" in refused("my-loss", "contrastive", "--profile", "quick")
+
+
+def test_nothing_is_made_where_the_user_says_where_records_are(smoke):
+    assert "no record of a method 'contrastive'" in refused("my-loss", "contrastive", "--from", "runs")
+
+
+def test_nothing_is_made_of_a_name_that_no_plugin_has(smoke):
+    assert "no record of a method 'contrastiv'" in refused("my-loss", "contrastiv")
+
+
+def test_nothing_is_made_for_a_name_that_could_be_several(smoke):
+    for owner in ("acme", "other"):
+        put_run(smoke / "runs", f"{owner}:twice", 0, 0.4)
+    assert "could be any of several methods" in refused("my-loss", "twice")
