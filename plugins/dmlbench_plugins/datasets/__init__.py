@@ -1,1 +1,32 @@
-"""Built-in data sets, one a file."""
+"""The built-in data sets, as data: no torch here."""
+
+from collections.abc import Iterator
+
+from dmlbench.api import DatasetPlugin
+
+
+def offered() -> Iterator[DatasetPlugin]:
+    yield DatasetPlugin(
+        id="emoji",
+        target=f"{__name__}.emoji:Emoji",
+        extra="emoji",
+        summary="Emoji, each drawn by three hands.",
+        licence="CC-BY 4.0 (Twemoji), CC BY-SA 4.0 (OpenMoji), OFL 1.1 (Noto Emoji)",
+        attribution="Twemoji by Twitter and contributors; OpenMoji, openmoji.org; Noto Emoji by Google",
+    )
+    yield DatasetPlugin(
+        id="omniglot",
+        target=f"{__name__}.omniglot:Omniglot",
+        summary="1,623 handwritten characters of 50 alphabets, 20 drawers each.",
+        licence="MIT",
+        attribution="Lake, Salakhutdinov, Tenenbaum, Science 2015",
+        reference="Lake, Salakhutdinov, Tenenbaum, Science 2015",
+    )
+    yield DatasetPlugin(
+        id="grocery",
+        target=f"{__name__}.grocery:GroceryStore",
+        summary="5,421 phone photos of 81 kinds of fruit, vegetables and packages in grocery stores.",
+        licence="MIT",
+        attribution="Klasson, Zhang, Kjellström, WACV 2019",
+        reference="Klasson, Zhang, Kjellström, WACV 2019, arXiv 1901.00711",
+    )

@@ -1,0 +1,48 @@
+"""The built-in losses and regularisers, as data: no torch here."""
+
+from collections.abc import Iterator
+
+from dmlbench.api import LossPlugin
+
+
+def offered() -> Iterator[LossPlugin]:
+    yield LossPlugin(
+        id="contrastive",
+        target=f"{__name__}.contrastive:contrastive",
+        summary="Pulls pairs of one class together, pushes others apart up to a margin.",
+        reference="Hadsell, Chopra, LeCun, CVPR 2006",
+    )
+    yield LossPlugin(
+        id="triplet",
+        target=f"{__name__}.triplet:triplet",
+        summary="Hinge on squared distances of mined triplets.",
+        reference="Schroff, Kalenichenko, Philbin, CVPR 2015, arXiv 1503.03832",
+    )
+    yield LossPlugin(
+        id="multi-similarity",
+        target=f"{__name__}.multi_similarity:multi_similarity",
+        summary="Soft weights from self, positive and negative relative similarity, with pair mining.",
+        reference="Wang et al., CVPR 2019, arXiv 1904.06627",
+        expected_failures={
+            "values/nan-shown": "its mining keeps no pair whose similarity is NaN, so none is left to show it"
+        },
+    )
+    yield LossPlugin(
+        id="normalised-softmax",
+        target=f"{__name__}.normalised_softmax:NormalisedSoftmax",
+        summary="Cross-entropy over cosines to one weight vector a class.",
+        reference="Zhai, Wu, BMVC 2019, arXiv 1811.12649",
+    )
+    yield LossPlugin(
+        id="proxy-nca",
+        target=f"{__name__}.proxy_nca:ProxyNca",
+        summary="Neighbourhood component analysis against one learned proxy a class.",
+        reference="Movshovitz-Attias et al., ICCV 2017, arXiv 1703.07464",
+    )
+    yield LossPlugin(
+        id="center",
+        target=f"{__name__}.center:Center",
+        role="regulariser",
+        summary="Squared distance to class centres that have an objective of their own.",
+        reference="Wen et al., ECCV 2016",
+    )

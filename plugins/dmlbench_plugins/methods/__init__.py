@@ -1,0 +1,22 @@
+"""The built-in recipes: one file each."""
+
+from collections.abc import Iterator
+
+from dmlbench.api import MethodPlugin
+
+_NAMES = (
+    "untrained",
+    "raw-pixels",
+    "normalised-softmax",
+    "contrastive",
+    "triplet-semihard",
+    "multi-similarity",
+    "proxy-nca",
+    "das",
+    "softmax-center",
+)
+
+
+def offered() -> Iterator[MethodPlugin]:
+    for name in _NAMES:
+        yield MethodPlugin(id=name, target=f"{__name__}:{name.replace('-', '_')}")
