@@ -18,7 +18,7 @@ from dmlbench.registry.local import import_file, local_entry, where
 from dmlbench.registry.local import kebab as kebab
 from dmlbench.registry.report import LOCAL as LOCAL
 from dmlbench.registry.report import Entry, PluginReport
-from dmlbench.registry.source import source_digest
+from dmlbench.registry.source import code_digest
 
 
 class Registry:
@@ -155,8 +155,9 @@ def load_target(entry: Entry) -> Any:
 
 
 def digest_of(entry: Entry) -> str:
-    """The digest of the file that defines the component; see `source_digest`."""
-    return source_digest(Path(inspect.getfile(inspect.unwrap(load_target(entry)))).read_bytes())
+    """The digest of the code that defines the component; see `code_digest`."""
+    target = inspect.unwrap(load_target(entry))
+    return code_digest(target.__module__, Path(inspect.getfile(target)))
 
 
 def _import_error(entry: Entry, error: ImportError) -> Exception:

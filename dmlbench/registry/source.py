@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
+import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -20,6 +24,54 @@ def source_digest(source: bytes) -> str:
     True
     """
     return "sha256:" + hashlib.sha256(repr(_form(ast.parse(source))).encode()).hexdigest()
+
+
+def code_digest(module: str, file: Path) -> str:
+    """`source_digest` of a component's file and of all that it imports from its own top-level package.
+
+    A file that imports nothing of its own has its plain digest.
+    """
+    sources = {module: file.read_bytes()}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        for imported, place in _own_imports(name, sources[name]):
+            if imported not in sources:
+                sources[imported] = place.read_bytes()
+                waiting.append(imported)
+    digests = {name: source_digest(source) for name, source in sources.items()}
+    if len(digests) == 1:
+        return digests[module]
+    return "sha256:" + hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
+
+
+def _own_imports(module: str, source: bytes) -> Iterator[tuple[str, Path]]:
+    """Modules, with their files, that `module` names in an import, of the package at the top of its name."""
+    top, dot, _ = module.partition(".")
+    if not dot:
+        return
+    for node in ast.walk(ast.parse(source)):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            package = module.rsplit(".", node.level)[0] if node.level else ""
+            base = ".".join(filter(None, (package, node.module)))
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        for name in names:
+            if name.startswith(f"{top}.") and (place := _file_of(name)) is not None:
+                yield name, place
+
+
+def _file_of(module: str) -> Path | None:
+    """The file of a module; None for a package, whose file says what it offers, and for what is no module."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # an attribute of a module
+        return None
+    if spec is None or spec.submodule_search_locations is not None or not spec.has_location:
+        return None
+    return Path(str(spec.origin))
 
 
 def _form(node: Any) -> Any:

@@ -12,7 +12,7 @@ from pytorch_metric_learning import miners as their_miners
 
 from dmlbench.errors import ContractError, SpecError, UsageError
 from dmlbench.registry.registry import digest_of, registry
-from dmlbench.registry.source import source_digest
+from dmlbench.registry.source import code_digest
 from dmlbench.train.settings import resolve_settings, settings_model
 from dmlbench.train.signature import parameters_of, read_request
 
@@ -135,9 +135,10 @@ def test_a_constructor_that_core_cannot_serve_is_refused_by_core():
 
 
 @every_class
-def test_the_source_digest_follows_their_file(name):
+def test_the_source_digest_follows_their_code(name):
     entry = registry().find("loss" if name in LOSSES else "miner", f"pml:{id_of(name)}")
-    assert digest_of(entry) == source_digest(Path(inspect.getfile(theirs(name))).read_bytes())
+    own = theirs(name)
+    assert digest_of(entry) == code_digest(own.__module__, Path(inspect.getfile(own)))
 
 
 def test_weights_start_from_the_generator_that_core_seeds():
