@@ -40,6 +40,19 @@ class Seeds(click.ParamType):
 @click.option(
     "--score-test", is_flag=True, help="Score the sealed test classes whatever the profile; recorded."
 )
+@click.option(
+    "--noise",
+    "noises",
+    multiple=True,
+    metavar="NAME",
+    help="One of the protocol's kinds of label noise; can be repeated [default: all of them].",
+)
+@click.option(
+    "--noise-list",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A published list of wrong labels, `path,label` lines, instead of a kind of noise.",
+)
 @click.option("--set", "changes", multiple=True, metavar="COMPONENT.SETTING=VALUE", help="Preview only.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True)
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time [default: all cores; 1 on a GPU].")
@@ -66,6 +79,8 @@ def command(
     profile: Any,
     seeds: list[int] | None,
     score_test: bool,
+    noises: tuple[str, ...],
+    noise_list: Path | None,
     changes: tuple[str, ...],
     out: Path,
     jobs: int | None,
@@ -103,6 +118,8 @@ def command(
         changes=changes,
         score_test=score_test,
         numerics=numerics,
+        noises=noises,
+        noise_list=noise_list,
     )
     boards = Path("leaderboards")
 
@@ -135,7 +152,7 @@ def command(
             json.dumps([record.model_dump(mode="json") for record in records], indent=1, sort_keys=True)
         )
     else:
-        click.echo(_table(records, runs[0].spec.protocol.metrics))
+        click.echo(_tables(records, runs[0].spec.protocol.metrics))
     if any(record.outcome.status == "failed" for record in records):
         sys.exit(1)
 
@@ -144,6 +161,12 @@ def _cores() -> int:
     import os
 
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _tables(records: list[Any], metrics: tuple[str, ...]) -> str:
+    """A table a task: with label noise, each kind of noise makes one."""
+    tasks = dict.fromkeys(record.task for record in records)
+    return "\n\n".join(_table([r for r in records if r.task == task], metrics) for task in tasks)
 
 
 def _table(records: list[Any], metrics: tuple[str, ...]) -> str:
@@ -158,14 +181,21 @@ def _table(records: list[Any], metrics: tuple[str, ...]) -> str:
             done.setdefault(record.method, []).append(record)
     if not done:
         return "no run ended well"
+    more = sorted(
+        {name for group in done.values() for record in group for name in record.metrics} - {*metrics}
+    )
+    columns = [*metrics, *more]
     rows = []
     for method, group in done.items():
         row = [method.removeprefix("dmlbench:"), len(group)]
-        for metric in metrics:
+        for metric in columns:
+            if any(metric not in record.metrics for record in group):
+                row.append("")
+                continue
             summary = summarise([record.metrics[metric] for record in group])
             spread = f" ± {summary.half_width:.4f}" if summary.half_width is not None else ""
             row.append(f"{summary.mean:.4f}{spread}")
         rows.append(row)
     first = records[0]
     head = f"{first.protocol}, {first.task}, {first.track}, {first.profile}, scored on {first.scored} classes"
-    return head + "\n" + tabulate(rows, headers=["method", "seeds", *metrics], disable_numparse=True)
+    return head + "\n" + tabulate(rows, headers=["method", "seeds", *columns], disable_numparse=True)

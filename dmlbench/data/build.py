@@ -109,7 +109,7 @@ def _write_sides(folder: Path, kept: dict[Side, list[Item]]) -> dict[str, dict[s
         rows = list(range(start, start := start + len(kept[side])))
         if side == "test":
             write_json(folder / store.TEST_ORDER, {"rows": rows})
-            write_json(folder / store.TEST_LABELS, {**facts, "paths": [item.path for item in kept[side]]})
+            write_json(folder / store.TEST_LABELS, facts)
         else:
             name = store.TRAIN if side == "train" else store.VALIDATION
             write_json(folder / name, {"rows": rows, **facts})
@@ -118,10 +118,15 @@ def _write_sides(folder: Path, kept: dict[Side, list[Item]]) -> dict[str, dict[s
 
 
 def _facts(items: list[Item]) -> dict[str, Any]:
-    """Labels numbered in the order of the classes' names, and the columns, aligned with `items`."""
+    """Labels numbered in the order of the classes' names, columns and paths, aligned with `items`."""
     classes = sorted({item.label for item in items})
     number = {name: label for label, name in enumerate(classes)}
     columns = {name: [item.columns[name] for item in items] for name in (items[0].columns if items else ())}
     if any(item.superclass is not None for item in items):
         columns["superclass"] = [item.superclass or "" for item in items]
-    return {"labels": [number[item.label] for item in items], "classes": classes, "columns": columns}
+    return {
+        "labels": [number[item.label] for item in items],
+        "classes": classes,
+        "columns": columns,
+        "paths": [item.path for item in items],
+    }

@@ -3,7 +3,7 @@
 A store is one folder:
 
     images.u8          raw uint8, item x height x width x channel; rows of train, validation, test in turn
-    train.json         rows, labels 0..C-1, names of the classes, columns
+    train.json         rows, labels 0..C-1, names of the classes, columns, paths
     val.json           the same for the validation classes
     test-order.json    rows of the test items, shuffled: nothing but numbers
     test-labels.json   labels, classes, paths and columns in that order: for the scorer alone
@@ -15,7 +15,7 @@ Everything but `test-labels.json` may be handed to code that must not know the t
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,18 @@ class Part:
     """0..C-1, numbered within the side."""
     classes: tuple[str, ...]
     columns: dict[str, list[str | int]]
+    paths: tuple[str, ...] = field(default=(), repr=False)
+    """Of the source pictures; empty in stores that were written without them."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What `Prepared` reads."""
+        return {
+            "rows": self.rows.tolist(),
+            "labels": self.labels.tolist(),
+            "classes": list(self.classes),
+            "columns": self.columns,
+            "paths": list(self.paths),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +79,15 @@ class Prepared:
 
     folder: Path
     meta: dict[str, Any]
+    labels: Path
+    """Where `train.json` and `val.json` are: the same folder, or one whose labels are wrong on purpose."""
 
     @classmethod
-    def open(cls, folder: Path) -> Prepared:
-        """The store in `folder`. `DataError` when it is absent, unfinished or of a later format."""
+    def open(cls, folder: Path, labels: Path | None = None) -> Prepared:
+        """The store in `folder`, its training and validation labels read from `labels` if that is given.
+
+        `DataError` when it is absent, unfinished or of a later format.
+        """
         if not (folder / META).is_file():
             raise DataError("no prepared data here", place=folder, way_out=_PREPARE)
         meta = read_json(folder / META)
@@ -80,7 +97,7 @@ class Prepared:
                 place=folder,
                 way_out=_AGAIN,
             )
-        return cls(folder, meta)
+        return cls(folder, meta, labels or folder)
 
     @property
     def fingerprint(self) -> str:
@@ -141,6 +158,6 @@ class Prepared:
             raise DataError(f"{IMAGES} has changed since it was prepared", place=self.folder, way_out=_AGAIN)
 
     def _part(self, name: str) -> Part:
-        found = read_json(self.folder / name)
+        found = read_json(self.labels / name)
         rows, labels = (torch.tensor(found[key], dtype=torch.int64) for key in ("rows", "labels"))
-        return Part(rows, labels, tuple(found["classes"]), found["columns"])
+        return Part(rows, labels, tuple(found["classes"]), found["columns"], tuple(found.get("paths", ())))

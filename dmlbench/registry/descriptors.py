@@ -35,6 +35,9 @@ class Plugin:
     """Top-level modules that `extra` brings; while one is missing the component is `unavailable`."""
     reads: Mapping[str, str] = field(default_factory=dict)
     """Maps a foreign argument name to a name of ours: `{"indices_tuple": "triplets"}`."""
+    oracle: tuple[str, ...] = ()
+    """Settings that stand for what only core knows, e.g. the rate of wrong labels; a recipe that sets one is
+    marked."""
     expected_failures: Mapping[str, str] = field(default_factory=dict)
     """Checks of the conformance kit that it may fail, each with its reason; one that passes is a failure."""
 

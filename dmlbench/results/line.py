@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from dmlbench.errors import ResultsError, nearest
+from dmlbench.spec.model import has_added_default
 from dmlbench.spec.record import RECORD_SCHEMA, Record
 
 
@@ -17,7 +18,7 @@ def encode(record: Record) -> bytes:
     """The one line of `record`, newline included: sorted keys, ASCII, numbers as numbers, no NaN."""
     try:
         text = json.dumps(
-            record.model_dump(mode="python"),
+            record.model_dump(mode="python", exclude=_silent(record)),
             sort_keys=True,
             separators=(",", ":"),
             ensure_ascii=True,
@@ -58,6 +59,11 @@ def decode(text: str | bytes, *, place: object) -> Record:
         unknown = first["type"] == "extra_forbidden"
         near = nearest(str(first["loc"][-1]), Record.model_fields) if unknown else None
         raise ResultsError(f"{key}: {first['msg']}", place=place, near=near) from error
+
+
+def _silent(record: Record) -> set[str]:
+    """Later fields that say nothing: lines written before they came stay canonical."""
+    return {name for name in type(record).model_fields if has_added_default(record, name)}
 
 
 def _plain(value: Any) -> Any:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from dmlbench.data.store import Part, Prepared
 from dmlbench.errors import RunError
 from dmlbench.registry.registry import digest_of
+from dmlbench.run.directory import RunDirectory
 from dmlbench.spec.run import RunSpec
 from dmlbench.train.images import TrainingImages
 from dmlbench.train.loop import Trainer
 from dmlbench.train.numerics import Numerics
 from dmlbench.train.recipe import Recipe
+
+
+def opened(spec: RunSpec, directory: RunDirectory, folder: Path) -> Prepared:
+    """The prepared data as the run's components may know it: with label noise, the true labels stay shut."""
+    return Prepared.open(folder, directory.labels if spec.noise is not None else None)
 
 
 def shown_columns(spec: RunSpec, part: Part) -> dict[str, torch.Tensor]:

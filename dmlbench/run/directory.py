@@ -17,6 +17,21 @@ class RunDirectory:
         return self.root / "spec.json"
 
     @property
+    def labels(self) -> Path:
+        """The folder of the wrong labels that training and validation get, in runs with label noise."""
+        return self.root / "labels"
+
+    @property
+    def noise_list(self) -> Path:
+        """The published list that the wrong labels come from, where they do."""
+        return self.root / "noise.csv"
+
+    @property
+    def dropped(self) -> Path:
+        """Which training images the method leaves out at the end; not there when it leaves out none ever."""
+        return self.root / "dropped.safetensors"
+
+    @property
     def components(self) -> Path:
         """The recipe as built: all settings, defaults written out."""
         return self.root / "components.json"

@@ -15,7 +15,8 @@ from dmlbench.spec.record import Outcome, Record
 
 def label(planned: Planned) -> str:
     """`das seed 0`: short and unique inside a command."""
-    return f"{planned.spec.name.removeprefix('dmlbench:')} seed {planned.spec.seed}"
+    noise = f" {planned.spec.noise.id}" if planned.spec.noise else ""
+    return f"{planned.spec.name.removeprefix('dmlbench:')}{noise} seed {planned.spec.seed}"
 
 
 def summary(planned: Planned, record: Record, *, cached: bool, log: Path | None = None) -> str:

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from dmlbench.data.store import Prepared
 from dmlbench.files import replacing, write_json
-from dmlbench.run.assemble import build_recipe, shown_columns
+from dmlbench.run.assemble import build_recipe, opened, shown_columns
 from dmlbench.run.directory import RunDirectory
 from dmlbench.run.training import LAST, SELECTED
 from dmlbench.spec.protocol import Scored
@@ -24,7 +23,7 @@ def embed(directory: RunDirectory, folder: Path, scored: Scored) -> None:
     """Write the embeddings of the validation images or of the unlabelled, shuffled test images."""
     started = time.perf_counter()
     spec = RunSpec.from_file(directory.spec)
-    data = Prepared.open(folder)
+    data = opened(spec, directory, folder)
     recipe = build_recipe(spec, data.train)
     if scored == "test":
         rows, columns = data.test_rows, {}

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
+from dmlbench.data.store import TRAIN
 from dmlbench.errors import RunError
 from dmlbench.files import write_json, write_text
 from dmlbench.results.line import decode
@@ -156,6 +157,8 @@ class _Engine:
                 continue
             if not directory.spec.exists():
                 write_text(directory.spec, planned.spec.to_json())
+            if planned.noise_list is not None:
+                write_text(directory.noise_list, planned.noise_list)
             directory.output.unlink(missing_ok=True)
             self._observer.started(planned)
             return _Active(planned, directory, lock)
@@ -198,9 +201,16 @@ class _Engine:
 
     def _next_stage(self, run: _Active) -> str | None:
         """The first stage whose mark is missing."""
-        scored = run.planned.scored
-        marks = (run.directory.trained, run.directory.embedded(scored), run.directory.scores(scored))
-        return next((stage for stage, mark in zip(STAGES, marks, strict=True) if not mark.exists()), None)
+        scored, directory = run.planned.scored, run.directory
+        marks = {
+            "label": directory.labels / TRAIN,
+            "train": directory.trained,
+            "embed": directory.embedded(scored),
+            "score": directory.scores(scored),
+        }
+        if run.planned.spec.noise is None:
+            del marks["label"]
+        return next((stage for stage in STAGES if stage in marks and not marks[stage].exists()), None)
 
     def _end(self, run: _Active, record: Record) -> None:
         if record.outcome.status == "failed":

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from dmlbench.errors import UsageError
 from dmlbench.protocols import load_protocol, load_task, load_track
-from dmlbench.registry.registry import digest_of, load_target, registry
+from dmlbench.run.components import check_components
 from dmlbench.run.methods import resolve_method
-from dmlbench.spec.component import Component
-from dmlbench.spec.method import Method
+from dmlbench.run.noises import chosen_noises, knows_noise
 from dmlbench.spec.protocol import ProfileName, Scored
 from dmlbench.spec.run import RunSpec
-from dmlbench.spec.task import Task
 from dmlbench.spec.track import Track
 from dmlbench.train.numerics import Numerics, best_numerics
-from dmlbench.train.settings import resolve_settings
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,10 @@ class Planned:
 
     spec: RunSpec
     scored: Scored
+    noise_list: str | None = None
+    """The text of the published list of wrong labels, where the noise is one."""
+    oracle: bool = False
+    """Whether the recipe was told something that only core knows."""
 
 
 def plan(
@@ -42,8 +45,13 @@ def plan(
     changes: Sequence[str] = (),
     score_test: bool = False,
     numerics: str | None = None,
+    noises: Sequence[str] = (),
+    noise_list: Path | None = None,
 ) -> list[Planned]:
     """The runs of a command, methods outermost.
+
+    `noises` are ids of the protocol's kinds of label noise, all of them unless given; `noise_list` is a file
+    of wrong labels to use instead.
 
     Raises `UsageError` or `SpecError` for an unknown method, task, track, component or setting.
     """
@@ -60,11 +68,13 @@ def plan(
     scored: Scored = "test" if score_test else rules.scores
     chosen = list(range(rules.seeds)) if seeds is None else list(seeds)
     device = _usable(numerics) if numerics else best_numerics()
+    the_noises, listed = chosen_noises(the_protocol, noises, noise_list)
     runs = []
     for name in methods:
         full_id, method = resolve_method(name, changes)
-        sources = check_components(method, the_task, the_track, full_id.partition(":")[0])
-        for seed in chosen:
+        home = full_id.partition(":")[0]
+        sources = check_components(method, the_task, the_track, home)
+        for noise, seed in itertools.product(the_noises, chosen):
             spec = RunSpec(
                 name=full_id,
                 method=method,
@@ -76,51 +86,11 @@ def plan(
                 numerics=device,
                 torch=_torch_minor(),
                 sources=sources,
+                noise=noise,
             )
-            runs.append(Planned(spec, scored))
+            oracle = noise is not None and knows_noise(method, the_track, noise, home)
+            runs.append(Planned(spec, scored, listed, oracle))
     return runs
-
-
-def check_components(method: Method, task: Task, track: Track, home: str = "") -> dict[str, str]:
-    """Find every component and check its settings; the source digest of each, by its name in the recipe."""
-    sources = {}
-    for kind, name, component in components_of(method, track):
-        place = f"component {name!r} of {method.id}"
-        entry = registry().find(kind, component.component, place=place, home=home)
-        role = getattr(entry.plugin, "role", kind)
-        if kind == "loss" and role not in _roles(method, name):
-            raise UsageError(f"{entry.full_id} is a {role}, not a {_roles(method, name)[0]}", place=place)
-        resolve_settings(load_target(entry), component.settings, name)
-        sources[name] = digest_of(entry)
-    registry().find("dataset", task.dataset.component, place=f"task {task.id}")
-    return sources
-
-
-def _roles(method: Method, name: str) -> tuple[str, ...]:
-    """What a component of kind loss may be at its place in the recipe."""
-    if name == "combiner":
-        return ("combiner",)
-    return ("loss", "regulariser") if name in method.terms else ("listener",)
-
-
-def components_of(method: Method, track: Track) -> Iterator[tuple[str, str, Component]]:
-    """(kind, name in the recipe, component) of everything a method on a track is made of."""
-    yield "backbone", "backbone", method.backbone or track.backbone
-    for name, head in (method.heads or {"main": track.head}).items():
-        yield "backbone", name, head
-    yield "sampler", "sampler", method.sampler or track.sampler
-    if method.teacher:
-        yield "backbone", "teacher", method.teacher
-    if method.combiner:
-        yield "loss", "combiner", method.combiner
-    for kind, group in (
-        ("miner", method.miners),
-        ("augmenter", method.augmenters),
-        ("loss", method.terms),
-        ("loss", method.others),
-    ):
-        for name, component in group.items():
-            yield kind, name, component
 
 
 def _check_budget(track: Track, profile: ProfileName) -> None:

@@ -11,6 +11,7 @@ from dmlbench.data.store import Prepared
 from dmlbench.errors import DmlbenchError
 from dmlbench.run.assemble import build_recipe
 from dmlbench.run.directory import RunDirectory
+from dmlbench.run.labelling import noisy
 from dmlbench.run.limits import Limits
 from dmlbench.run.planner import Planned
 from dmlbench.run.process import Watched, wait_for
@@ -31,19 +32,20 @@ def precheck(
     with it, fails in its own runs.
     """
     first = {planned.spec.name: planned.spec for planned in reversed(runs)}
+    lists = {planned.spec.key: planned.noise_list for planned in runs}
     todo = [first[name] for name in dict.fromkeys(planned.spec.name for planned in runs)]
     if not fresh:
         todo = [spec for spec in todo if not RunDirectory(out / spec.key).components.exists()]
     bounds = limits or Limits()
     bounds = Limits(min(bounds.stall_minutes, _LONGEST_MINUTES), bounds.memory_gib, bounds.by_system)
     while todo:
-        built = _build_apart(todo, data.folder, bounds)
+        built = _build_apart(todo, [lists[spec.key] for spec in todo], data.folder, bounds)
         todo = todo[built + 1 :]  # the one after the last that was built has ended the process
 
 
-def _build_apart(specs: Sequence[RunSpec], folder: Path, limits: Limits) -> int:
+def _build_apart(specs: Sequence[RunSpec], lists: Sequence[str | None], folder: Path, limits: Limits) -> int:
     """Build the recipes in a process of its own; how many it came through."""
-    process = Watched("check", _build_all, (specs, str(folder)), limits=limits, log=None, show=_talk)
+    process = Watched("check", _build_all, (specs, lists, str(folder)), limits=limits, log=None, show=_talk)
     reports: list[dict[str, Any]] = []
     try:
         while process.process.is_alive() and not process.excess():
@@ -59,11 +61,18 @@ def _build_apart(specs: Sequence[RunSpec], folder: Path, limits: Limits) -> int:
     return sum("built" in report for report in reports)
 
 
-def _build_all(report: Callable[[dict[str, Any]], None], specs: Sequence[RunSpec], folder: str) -> None:
+def _build_all(
+    report: Callable[[dict[str, Any]], None],
+    specs: Sequence[RunSpec],
+    lists: Sequence[str | None],
+    folder: str,
+) -> None:
     data = Prepared.open(Path(folder))
-    for spec in specs:
+    for spec, listed in zip(specs, lists, strict=True):
         try:
-            build_recipe(spec, data.train)
+            # Not even here does a component see a true label where there is noise.
+            train = noisy(spec, data, listed)[0] if spec.noise else data.train
+            build_recipe(spec, train)
         except DmlbenchError as error:
             report({"refused": error})
             return

@@ -43,6 +43,7 @@ def write_record(planned: Planned, directory: RunDirectory, run_id: str) -> Reco
         dimension=embedded["dimension"],
         inference_parameters=trained["inference_parameters"],
         digests={**planned.spec.digests(), "data": scores["data"]},
+        costs=_costs(planned, trained),
         components=[UsedComponent(**used) for used in read_json(directory.components)],
         seconds={"train": trained["seconds"], "embed": embedded["seconds"], "score": scores["seconds"]},
         peak_memory_mib=trained["peak_memory_mib"],
@@ -74,13 +75,14 @@ def _identity(planned: Planned, run_id: str) -> dict[str, Any]:
         "base": spec.method.base,
         "seed": spec.seed,
         "protocol": spec.protocol.id,
-        "task": spec.task.id,
+        "task": spec.task_id,
         "track": spec.track.id,
         "profile": spec.profile,
         "budget": spec.track.budget[spec.profile],
         "scored": planned.scored,
         "on_track": spec.on_track,
         "trains": spec.method.trains,
+        "oracle": planned.oracle,
         "numerics": spec.numerics,
         "environment": {
             "dmlbench": dmlbench.__version__,
@@ -91,6 +93,13 @@ def _identity(planned: Planned, run_id: str) -> dict[str, Any]:
             "threads": str(THREADS),
         },
     }
+
+
+def _costs(planned: Planned, trained: dict[str, Any]) -> dict[str, float]:
+    """Mined tuples a step, where the recipe mines."""
+    steps = trained.get("steps", 0)
+    mined = {name: count / steps for name, count in trained.get("mined", {}).items() if steps}
+    return {f"{name}/mined_per_step": value for name, value in sorted(mined.items())}
 
 
 def _processor() -> str:

@@ -7,12 +7,15 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
+from dmlbench.data.noise import truly_labelled
 from dmlbench.data.store import Prepared
 from dmlbench.files import write_json
 from dmlbench.results import classes as class_files
+from dmlbench.run.assemble import opened
 from dmlbench.run.directory import RunDirectory
 from dmlbench.run.training import LAST, SELECTED
-from dmlbench.score import score
+from dmlbench.score import Scores, score
+from dmlbench.score.dropping import drop_scores
 from dmlbench.spec.protocol import Scored
 from dmlbench.spec.run import RunSpec
 
@@ -25,7 +28,7 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
     started = time.perf_counter()
     spec = RunSpec.from_file(directory.spec)
     protocol = spec.protocol
-    data = Prepared.open(folder)
+    data = Prepared.open(folder)  # the true labels, also where training had wrong ones
     side = data.test_labels() if scored == "test" else data.validation
     results = {
         which: score(
@@ -38,9 +41,15 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
         )
         for which in (SELECTED, LAST)
     }
-    selected = results[SELECTED]
+    reported = results[protocol.reported]
+    found = dict(reported.metrics)
+    if protocol.reported == LAST:
+        found |= _selected_beside_last(results, protocol.primary)
+    if directory.dropped.exists():
+        dropped = load_file(directory.dropped)["dropped"]
+        found |= drop_scores(truly_labelled(data.train, opened(spec, directory, folder).train), dropped)
     kept = dict.fromkeys((protocol.primary, *(name for name in PER_CLASS if name in protocol.metrics)))
-    sums = selected.class_sums(side.labels, kept)
+    sums = reported.class_sums(side.labels, kept)
     digest = class_files.write(
         directory.classes(scored),
         class_files.ClassSums(
@@ -52,13 +61,19 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
     write_json(
         directory.scores(scored),
         {
-            "metrics": selected.metrics,
+            "metrics": found,
             "last_metrics": results[LAST].metrics,
-            "metric_versions": selected.metric_versions,
-            "queries": selected.queries,
-            "lone_queries": selected.skipped,
+            "metric_versions": reported.metric_versions,
+            "queries": reported.queries,
+            "lone_queries": reported.skipped,
             "classes": digest,
             "data": data.digest,
             "seconds": time.perf_counter() - started,
         },
     )
+
+
+def _selected_beside_last(results: dict[str, Scores], primary: str) -> dict[str, float]:
+    """How the checkpoint that noisy validation labels chose does, and what training on from it took away."""
+    selected, last = (results[which].metrics[primary] for which in (SELECTED, LAST))
+    return {f"selected/{primary}": selected, f"gap/{primary}": selected - last}

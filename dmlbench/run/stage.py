@@ -14,9 +14,9 @@ from dmlbench.run.process import Watched
 from dmlbench.spec.protocol import Scored
 
 Report = Callable[[dict[str, Any]], None]
-STAGES = ("train", "embed", "score")
+STAGES = ("label", "train", "embed", "score")
 _NO_PLUGIN = Limits(stall_minutes=math.inf)
-"""The scorer runs none, and an exact search of many embeddings takes the time that it takes."""
+"""Core's own work: an exact search of many embeddings takes the time that it takes."""
 
 
 class Stage:
@@ -38,7 +38,7 @@ class Stage:
             name,
             _work,
             (name, str(directory.root), str(folder), scored),
-            limits=_NO_PLUGIN if name == "score" else limits,
+            limits=_NO_PLUGIN if name in ("label", "score") else limits,
             log=directory.output,
             show=show,
         )
@@ -88,7 +88,11 @@ def _work(
     report: Callable[[dict[str, Any]], None], name: str, root: str, folder: str, scored: Scored
 ) -> None:
     directory, data = RunDirectory(Path(root)), Path(folder)
-    if name == "train":
+    if name == "label":
+        from dmlbench.run.labelling import label
+
+        label(directory, data)
+    elif name == "train":
         from dmlbench.run.training import train
 
         train(directory, data, report)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from dmlbench.data.store import Prepared
 from dmlbench.files import replacing, write_json
-from dmlbench.run.assemble import build_recipe, build_trainer, shown_columns, used_components
+from dmlbench.run.assemble import build_recipe, build_trainer, opened, shown_columns, used_components
 from dmlbench.run.directory import RunDirectory
 from dmlbench.score import score
 from dmlbench.spec.run import RunSpec
@@ -35,7 +35,7 @@ def train(directory: RunDirectory, folder: Path, report: Report) -> None:
     Leaves weights of the selected and the last checkpoint, the log, and `trained.json`.
     """
     spec = RunSpec.from_file(directory.spec)
-    data = Prepared.open(folder)
+    data = opened(spec, directory, folder)
     recipe = build_recipe(spec, data.train)
     write_json(directory.components, used_components(recipe))
     run = _Training(spec, directory, data, recipe)
@@ -97,6 +97,10 @@ class _Training:
         """Write the last weights and say what training took."""
         self._save_weights(LAST)
         trainer = self.trainer
+        dropped = trainer.dropped() if trainer else None
+        if dropped is not None:
+            with replacing(self.directory.dropped) as temporary:
+                save_file({"dropped": dropped}, temporary)
         write_json(
             self.directory.trained,
             {
@@ -105,6 +109,8 @@ class _Training:
                 "selected_images": self._best()["images"],
                 "validation": [[entry["images"], entry["validation"]] for entry in self.log],
                 "seconds": self.seconds,
+                "steps": trainer.step_number if trainer else 0,
+                "mined": trainer.mined if trainer else {},
                 "peak_memory_mib": peak_memory_mib(),
                 "inference_parameters": sum(p.numel() for p in self.recipe.model.parameters()),
             },

@@ -46,12 +46,22 @@ Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 #: Marks a field that explains and does not rule: it stays out of the digest.
 PROSE: dict[str, JsonValue] = {"prose": True}
+#: Marks a field that came after digests and records were published: in neither while it has its default.
+ADDED: dict[str, JsonValue] = {"added": True}
 
 
 class Spec(BaseModel):
     """A frozen model that refuses unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def has_added_default(spec: Spec, name: str) -> bool:
+    """Whether the field is a later one (`ADDED`) that says nothing: old digests and records stand."""
+    field = type(spec).model_fields[name]
+    return field.json_schema_extra == ADDED and getattr(spec, name) == field.get_default(
+        call_default_factory=True
+    )
 
 
 def canonical(value: Any) -> Any:
@@ -64,7 +74,7 @@ def canonical(value: Any) -> Any:
         return {
             name: canonical(getattr(value, name))
             for name, field in type(value).model_fields.items()
-            if field.json_schema_extra != PROSE
+            if field.json_schema_extra != PROSE and not has_added_default(value, name)
         }
     if isinstance(value, Decimal):
         text = format(value.normalize(), "f")

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dmlbench.spec.model import ID_PATTERN, PROSE, Id, Spec
+from dmlbench.spec.model import ADDED, ID_PATTERN, PROSE, Id, Spec
+from dmlbench.spec.noise import Noise
 
 ProtocolId = Annotated[str, Field(pattern=rf"^(?:local/)?{ID_PATTERN}/v[0-9]+$")]
 
@@ -44,6 +45,10 @@ class Protocol(Spec):
     """Every item is a query, ranked against all others."""
     columns: tuple[Id, ...] = ()
     """Data set columns that components may ask for beside labels, e.g. `domain`."""
+    labels: Literal["one", "several"] = Field(default="one", json_schema_extra=ADDED)
+    """What an item has: one class, or any number of labels (`relevance`)."""
+    noises: tuple[Noise, ...] = Field(default=(), json_schema_extra=ADDED)
+    """Wrong labels for training and validation. Each is a comparison of its own; none: labels as they are."""
 
     metrics: tuple[str, ...] = Field(min_length=1)
     primary: str
@@ -55,6 +60,8 @@ class Protocol(Spec):
     selection: Literal["validation", "last"]
     validations: int = Field(ge=1)
     """Evenly spaced validation scores in a run; on equal scores the earliest wins."""
+    reported: Literal["selected", "last"] = Field(default="selected", json_schema_extra=ADDED)
+    """Which weights the metrics are of. With `last`, the selected ones stand beside them, and the gap."""
     extra_forwards: int = Field(ge=0)
     """Gradient-free image passes a method may use, in multiples of the budget."""
 
@@ -64,4 +71,7 @@ class Protocol(Spec):
     def _primary_is_reported(self) -> Protocol:
         if self.primary not in self.metrics:
             raise ValueError(f"primary metric {self.primary!r} is not among the metrics")
+        names = [noise.id for noise in self.noises]
+        if len(set(names)) < len(names):
+            raise ValueError("two kinds of noise have one id")
         return self

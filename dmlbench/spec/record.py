@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from dmlbench.spec.model import Digest, Id, Spec
+from dmlbench.spec.model import ADDED, Digest, Id, Spec
 from dmlbench.spec.protocol import ProfileName, ProtocolId, Scored
 
 RECORD_SCHEMA: Literal[1] = 1
@@ -61,7 +61,9 @@ class Record(Spec):
     """Device and arithmetic, e.g. `cpu-fp32`, `cpu-bf16`, `cuda-bf16`."""
     outcome: Outcome
     metrics: dict[str, float] = Field(default_factory=dict)
-    """Of the selected checkpoint."""
+    """Of the checkpoint that the protocol reports, the selected one unless it says otherwise. Where that is
+    the last one, `selected/…` are those of the selected one and `gap/…` the difference. `drop_precision` and
+    `drop_recall` say how well a method found wrong labels."""
     last_metrics: dict[str, float] = Field(default_factory=dict)
     """Of the last checkpoint."""
     metric_versions: dict[str, int] = Field(default_factory=dict)
@@ -82,6 +84,10 @@ class Record(Spec):
     """dmlbench, python, torch, platform, threads, processor."""
     seconds: dict[str, float] = Field(default_factory=dict)
     peak_memory_mib: int = 0
+    oracle: bool = Field(default=False, json_schema_extra=ADDED)
+    """Whether the recipe was told something that only core knows, e.g. how many labels are wrong."""
+    costs: dict[str, float] = Field(default_factory=dict, json_schema_extra=ADDED)
+    """What a step took, e.g. `triplets_per_step`."""
     classes: Digest | None = None
     """Of the per-class file beside the record: what `compare` resamples."""
     claim: Literal["self-reported", "reproduced"] = "self-reported"

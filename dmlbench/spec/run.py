@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import Field
 
 from dmlbench.spec.method import Method
-from dmlbench.spec.model import Digest, Spec, digest
+from dmlbench.spec.model import ADDED, Digest, Spec, digest
+from dmlbench.spec.noise import Noise
 from dmlbench.spec.protocol import ProfileName, Protocol
 from dmlbench.spec.task import Task
 from dmlbench.spec.track import Track
@@ -36,6 +37,13 @@ class RunSpec(Spec):
     sources: dict[str, Digest]
     """Source digest of each component of the recipe, by its name there."""
     train_version: int = TRAIN_VERSION
+    noise: Noise | None = Field(default=None, json_schema_extra=ADDED)
+    """The wrong labels that training and validation get."""
+
+    @property
+    def task_id(self) -> str:
+        """What tables call the task: with noise it is another one."""
+        return f"{self.task.id}-{self.noise.id}" if self.noise else self.task.id
 
     @property
     def budget(self) -> int:
@@ -54,7 +62,8 @@ class RunSpec(Spec):
 
     def digests(self) -> dict[str, str]:
         """The digests that a record carries."""
-        parts = {"protocol": self.protocol, "task": self.task, "track": self.track, "method": self.method}
+        task = [self.task, self.noise] if self.noise else self.task
+        parts = {"protocol": self.protocol, "task": task, "track": self.track, "method": self.method}
         return {name: digest(part) for name, part in parts.items()}
 
     def to_json(self) -> str:

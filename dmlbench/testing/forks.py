@@ -13,7 +13,7 @@ from typing import Any
 
 from dmlbench.files import read_json
 from dmlbench.registry.registry import load_target, registry
-from dmlbench.run.planner import components_of
+from dmlbench.run.components import components_of
 from dmlbench.testing.furniture import offering
 from dmlbench.testing.rehearsal import Outcome, Rehearsal
 from dmlbench.train.board import beat

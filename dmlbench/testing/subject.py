@@ -11,7 +11,7 @@ from dmlbench.data.store import Prepared
 from dmlbench.registry.registry import load_target, registry
 from dmlbench.registry.report import Entry
 from dmlbench.run.assemble import build_recipe, build_trainer
-from dmlbench.run.planner import components_of
+from dmlbench.run.components import components_of
 from dmlbench.spec.run import RunSpec
 from dmlbench.testing import surroundings
 from dmlbench.testing.case import Case, NotApplicable

@@ -11,8 +11,8 @@ from typing import Any
 from dmlbench.protocols import load_protocol
 from dmlbench.registry.registry import load_target, registry
 from dmlbench.registry.report import Entry
+from dmlbench.run.components import check_components
 from dmlbench.run.methods import load_method
-from dmlbench.run.planner import check_components
 from dmlbench.spec.component import Component
 from dmlbench.spec.method import Augmenter, Method, Term
 from dmlbench.spec.protocol import Protocol

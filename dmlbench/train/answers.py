@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from dmlbench.errors import ContractError
@@ -126,6 +126,13 @@ def _check_positions(built: Built, positions: Int[Tensor, "sides n"], sides: int
                 f"{built.name} chose {what} {least if least < 0 else most}, of {count}",
                 way_out=f"positions of {what}s are 0 to {count - 1}",
             )
+
+
+def checked_dropped(built: Built, answer: Any, images: int) -> Bool[Tensor, " num_samples"]:
+    """`answer`, if it says of each training image whether the component leaves it out."""
+    if not isinstance(answer, Tensor) or answer.dtype != torch.bool or answer.shape != (images,):
+        raise _wrong(built, answer, f"a bool tensor of shape ({images},): one value a training image")
+    return answer
 
 
 def check_roles(recipe: Recipe, batch: Batch) -> None:

@@ -27,6 +27,8 @@ class Calls:
         self._memories = memories
         self._step = 0
         self._mined: dict[Any, Any] = {}
+        self.mined: dict[str, int] = {}
+        """How many pairs or triplets each miner chose in all steps so far."""
 
     def begin(self, step: int) -> None:
         """Forget what miners chose in the step before."""
@@ -74,4 +76,6 @@ class Calls:
                 chosen = self.call(built, "mine", scope)
                 check_mined(built, scope, chosen)
             self._mined[key] = chosen
+            if not isinstance(chosen, torch.Tensor):
+                self.mined[miner] = self.mined.get(miner, 0) + len(chosen)
         return self._mined[key]

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from dmlbench.errors import ContractError, RunError
 from dmlbench.spec.track import Track
-from dmlbench.train.answers import check_roles
+from dmlbench.train.answers import check_roles, checked_dropped
 from dmlbench.train.audit import audit, fingerprints
 from dmlbench.train.augmenting import with_new_rows
 from dmlbench.train.board import beat
@@ -269,6 +269,27 @@ class Trainer:
         self._holding.set_modes()
         return embeddings
 
+    @property
+    def mined(self) -> dict[str, int]:
+        """How many pairs or triplets each miner chose so far."""
+        return self._calls.mined
+
+    def dropped(self) -> Bool[Tensor, " num_samples"] | None:
+        """Which training images count for nothing now, as components say; None when none says anything."""
+        self._calls.begin(self.step_number)
+        left_out = self._labels.now < 0
+        scope = self._run_scope.child(
+            train_labels=Lazy(lambda: self._labels.now), by_class=Lazy(lambda: self._labels.by_class)
+        )
+        said = [bool(left_out.any())]
+        for built in self.recipe.components.values():
+            found = self._calls.event(built, "dropped", scope)
+            if found is not None:
+                with judging(built, "dropped"):
+                    left_out = left_out | checked_dropped(built, found, len(left_out)).cpu()
+                said.append(True)
+        return left_out if any(said) else None
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that resuming needs; raises `ContractError` for state that would be lost."""
         audit(self._untouched, self.recipe.built)
@@ -278,6 +299,7 @@ class Trainer:
             "images_seen": self.images_seen,
             "extra_forwards": self.extra_forwards,
             "labels": self._labels.now,
+            "mined": dict(self.mined),
             "modules": {name: module.state_dict() for name, module in self.recipe.modules.items()},
             "memories": self.memories.state_dict(),
             "optimisation": self.optimisation.state_dict(),
@@ -289,6 +311,7 @@ class Trainer:
         self.images_seen = state["images_seen"]
         self.extra_forwards = state["extra_forwards"]
         self._labels.set(state["labels"])
+        self.mined.update(state.get("mined", {}))
         for name, module in self.recipe.modules.items():
             module.load_state_dict(state["modules"][name])
         self.memories.load_state_dict(state["memories"])

@@ -99,6 +99,7 @@ READABLE: dict[str, set[str]] = {
     "combine": {"fact", "step", "batch", "parts"},
     "fuse": {"batch"},
     "hold": {"fact", "step"},
+    "dropped": {"fact", "run"},
     "on_train_start": _EVENT,
     "relabel": _EVENT,
     "on_epoch_start": _EVENT,

@@ -155,7 +155,7 @@ class Recipe:
         if self.combiner:
             self.combiner.read("combine", entry_point(self.combiner.object), present=common)
         for name, built in self.components.items():
-            for moment in (*EVENTS, "hold", "fuse"):
+            for moment in (*EVENTS, "hold", "fuse", "dropped"):
                 if function := built.method(moment):
                     visible = self._visible(name) if name in self.sights else {"raw"}
                     built.read(moment, function, present=common | visible, roles=roles)

@@ -37,6 +37,9 @@ class Pairs:
     positive: Int[Tensor, "2 pairs_p"]
     negative: Int[Tensor, "2 pairs_n"]
 
+    def __len__(self) -> int:
+        return self.positive.shape[1] + self.negative.shape[1]
+
 
 @dataclass(frozen=True)
 class Triplets:

@@ -15,8 +15,8 @@ from dmlbench.protocols import ids, load_task, load_track
 from dmlbench.registry.descriptors import KINDS
 from dmlbench.registry.registry import load_target
 from dmlbench.registry.report import Entry
+from dmlbench.run.components import check_components
 from dmlbench.run.methods import load_method
-from dmlbench.run.planner import check_components
 from dmlbench.train.numerics import Numerics
 from dmlbench.train.recipe import Recipe
 from dmlbench.train.settings import settings_model

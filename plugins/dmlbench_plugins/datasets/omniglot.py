@@ -104,7 +104,7 @@ def _is_drawing(path: str) -> bool:
 
 def _item(path: str, side: Side) -> Item:
     _, alphabet, character, _ = PurePosixPath(path).parts
-    return Item(path=path, label=f"{alphabet}/{character}", group=alphabet, part=side)
+    return Item(path=path, label=f"{alphabet}/{character}", group=alphabet, part=side, superclass=alphabet)
 
 
 def _check_counts(items: list[Item], root: Path) -> None:
