@@ -21,6 +21,13 @@ def test_a_line_reads_back_as_the_record_it_was(record):
     assert keys == sorted(keys)
 
 
+def test_a_field_that_came_later_is_in_the_line_only_when_it_says_something(record):
+    assert not {"oracle", "costs"} & json.loads(encode(record())).keys()
+    told = record(oracle=True, costs={"mined_per_step": 3.5})
+    assert json.loads(encode(told))["oracle"] is True
+    assert decode(encode(told), place="here") == told
+
+
 def test_settings_that_came_as_decimals_are_written_as_numbers(record):
     used = UsedComponent(
         role="loss",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
-from dmlbench.spec.model import PROSE, Number, Spec, canonical, digest
+from dmlbench.spec.model import ADDED, PROSE, Number, Spec, canonical, digest
 
 
 class Rule(Spec):
@@ -17,6 +17,17 @@ class Rule(Spec):
 
 def test_prose_does_not_move_a_digest():
     assert digest(Rule(summary="one")) == digest(Rule(summary="two"))
+
+
+class LaterRule(Rule):
+    more: int = Field(default=0, json_schema_extra=ADDED)
+    names_too: tuple[str, ...] = Field(default=(), json_schema_extra=ADDED)
+
+
+def test_a_field_that_came_later_moves_no_digest_while_it_says_nothing():
+    assert digest(LaterRule()) == digest(Rule())
+    assert digest(LaterRule(more=1)) != digest(Rule())
+    assert digest(LaterRule(names_too=("a",))) != digest(LaterRule(names_too=("b",)))
 
 
 def test_a_rule_moves_a_digest():
