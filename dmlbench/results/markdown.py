@@ -75,7 +75,10 @@ def _heading(key: Conditions, digests: bool) -> str:
 
 def _section(section: Section, preview: bool) -> list[str]:
     tier = () if preview else ("tier",)
-    head = (*tier, "method", "seeds", *section.metrics, "to base", "classes", "p", "verdict", *_FACTS)
+    every = (*section.rows, *section.off_track, *section.incomplete)
+    costs = ("a step",) if any(row.costs for row in every) else ()
+    facts = (*_FACTS, *costs)
+    head = (*tier, "method", "seeds", *section.metrics, "to base", "classes", "p", "verdict", *facts)
     parts = []
     if section.rows:
         grid = [
@@ -83,7 +86,7 @@ def _section(section: Section, preview: bool) -> list[str]:
                 *(("" if row.tier is None else str(row.tier),) if tier else ()),
                 *_scores(row, section),
                 *_against(row),
-                *_facts(row),
+                *_facts(row)[: len(facts)],
             )
             for row in section.rows
         ]
@@ -97,11 +100,16 @@ def _section(section: Section, preview: bool) -> list[str]:
     if section.off_track:
         parts += [
             "### Off-track",
-            _grid((*below, *_FACTS), [_scores(r, section) + _facts(r) for r in section.off_track]),
+            _grid(
+                (*below, *facts),
+                [_scores(row, section) + _facts(row)[: len(facts)] for row in section.off_track],
+            ),
         ]
     if section.incomplete:
-        rows = [(*_scores(row, section), row.missing, *_facts(row)) for row in section.incomplete]
-        parts += ["### Incomplete", _grid((*below, "missing", *_FACTS), rows)]
+        rows = [
+            (*_scores(row, section), row.missing, *_facts(row)[: len(facts)]) for row in section.incomplete
+        ]
+        parts += ["### Incomplete", _grid((*below, "missing", *facts), rows)]
     return parts
 
 
@@ -118,7 +126,8 @@ _FACTS = (
 
 
 def _scores(row: Row, section: Section) -> tuple[str, ...]:
-    name = f"{row.method} (recipe {row.variant})" if row.variant else row.method
+    told = (*((f"recipe {row.variant}",) if row.variant else ()), *row.marks)
+    name = f"{row.method} ({', '.join(told)})" if told else row.method
     return (name, str(len(row.records)), *(_score(row, metric) for metric in section.metrics))
 
 
@@ -150,6 +159,7 @@ def _facts(row: Row) -> tuple[str, ...]:
         "on" if row.on_track else "off-track",
         row.numerics,
         ", ".join(sorted({record.claim for record in runs})),
+        ", ".join(f"{name.replace('_per_step', '')} {value:,.1f}" for name, value in row.costs.items()),
     )
 
 

@@ -41,6 +41,23 @@ class Row:
         return all(record.on_track for record in self.records)
 
     @property
+    def marks(self) -> tuple[str, ...]:
+        """What a reader has to know of the recipe: that it is reconstructed, that it was told a secret."""
+        runs = (*self.records, *self.failures)
+        reconstructed = any(record.fidelity == "reconstruction" for record in runs)
+        told = any(record.oracle for record in runs)
+        return ("reconstruction",) * reconstructed + ("oracle",) * told
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """What a step took, the mean over the seeds."""
+        names = sorted({name for record in self.records for name in record.costs})
+        means = {
+            name: [record.costs[name] for record in self.records if name in record.costs] for name in names
+        }
+        return {name: sum(values) / len(values) for name, values in means.items()}
+
+    @property
     def base(self) -> str:
         return next((record.base for record in (*self.records, *self.failures) if record.base), "")
 

@@ -58,7 +58,17 @@ _AFTER = [
         "verdict",
         "seeds_needed",
     ),
-    *("images_seen", "extra_forwards", "dimension", "inference_parameters", "on_track", "claim", "note"),
+    *(
+        "images_seen",
+        "extra_forwards",
+        "dimension",
+        "inference_parameters",
+        "on_track",
+        "claim",
+        "marks",
+        "costs",
+        "note",
+    ),
 ]
 
 
@@ -82,6 +92,8 @@ def _csv_row(part: str, row: Row, section: Section, preview: bool) -> dict[str, 
         "inference_parameters": str(max(record.inference_parameters for record in runs)),
         "on_track": _yes(row.on_track),
         "claim": " ".join(sorted({record.claim for record in runs})),
+        "marks": " ".join(row.marks),
+        "costs": " ".join(f"{name}={value:.6g}" for name, value in row.costs.items()),
         "note": row.missing,
     }
     for metric in section.metrics:

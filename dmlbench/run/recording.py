@@ -83,6 +83,7 @@ def _identity(planned: Planned, run_id: str) -> dict[str, Any]:
         "on_track": spec.on_track,
         "trains": spec.method.trains,
         "oracle": planned.oracle,
+        "fidelity": spec.method.fidelity,
         "numerics": spec.numerics,
         "environment": {
             "dmlbench": dmlbench.__version__,

@@ -86,6 +86,8 @@ class Record(Spec):
     peak_memory_mib: int = 0
     oracle: bool = Field(default=False, json_schema_extra=ADDED)
     """Whether the recipe was told something that only core knows, e.g. how many labels are wrong."""
+    fidelity: str = Field(default="", json_schema_extra=ADDED)
+    """What the recipe follows: the paper, its code, or a reconstruction of what cannot be read."""
     costs: dict[str, float] = Field(default_factory=dict, json_schema_extra=ADDED)
     """What a step took, e.g. `triplets_per_step`."""
     classes: Digest | None = None

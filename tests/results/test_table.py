@@ -83,6 +83,19 @@ def test_a_board_as_markdown(board, sums):
     assert text.endswith("\n\nDrawings: see NOTICE\n")
 
 
+def test_a_reconstruction_an_oracle_and_what_a_step_costs_are_told(ranked):
+    told = {"fidelity": "reconstruction", "oracle": True, "costs": {"miner/mined_per_step": 12.5}}
+    plain = [ranked("dmlbench:plain", 0, 0.5, fidelity="paper")]
+    tables = render([*plain, ranked("dmlbench:told", 0, 0.4, **told)], sums=no_sums, preview=True)
+    head, first, second = (cells(line) for line in tables.markdown.splitlines()[6:10] if "---" not in line)
+    assert first[0] == "dmlbench:plain"
+    assert second[0] == "dmlbench:told (reconstruction, oracle)"
+    assert (head[-1], first[-1], second[-1]) == ("a step", "", "miner/mined 12.5")
+    by_method = {row["method"]: (row["marks"], row["costs"]) for row in rows(tables)}
+    assert by_method["dmlbench:told"] == ("reconstruction oracle", "miner/mined_per_step=12.5")
+    assert by_method["dmlbench:plain"] == ("", "")
+
+
 def test_a_board_as_csv(board, sums):
     tables = render(board, sums=lambda r: sums(r.metrics["map_at_r"]), preview=False)
     beta, alpha = rows(tables)
