@@ -24,9 +24,12 @@ Progress = Callable[[int, int], None]
 
 def manifest(items: Sequence[Item]) -> str:
     """Digest of everything that is known about the items without opening a picture."""
-    return digest(
-        sorted([i.path, i.label, i.group, i.part, dict(i.columns), i.superclass or ""] for i in items)
-    )
+    return digest(sorted(_known(item) for item in items))
+
+
+def _known(item: Item) -> list[Any]:
+    facts = [item.path, item.label, item.group, item.part, dict(item.columns), item.superclass or ""]
+    return [*facts, sorted(item.labels)] if item.labels else facts
 
 
 @dataclass(frozen=True)
@@ -103,9 +106,10 @@ class Build:
 def _write_sides(folder: Path, kept: dict[Side, list[Item]]) -> dict[str, dict[str, int]]:
     """The label files; how many items and classes each side has."""
     start = 0
+    label_names = sorted({name for items in kept.values() for item in items for name in item.labels})
     counts: dict[str, dict[str, int]] = {}
     for side in SIDES:
-        facts = _facts(kept[side])
+        facts = _facts(kept[side], label_names)
         rows = list(range(start, start := start + len(kept[side])))
         if side == "test":
             write_json(folder / store.TEST_ORDER, {"rows": rows})
@@ -117,16 +121,24 @@ def _write_sides(folder: Path, kept: dict[Side, list[Item]]) -> dict[str, dict[s
     return counts
 
 
-def _facts(items: list[Item]) -> dict[str, Any]:
-    """Labels numbered in the order of the classes' names, columns and paths, aligned with `items`."""
+def _facts(items: list[Item], label_names: list[str]) -> dict[str, Any]:
+    """Labels numbered in the order of the classes' names, columns and paths, aligned with `items`.
+
+    Where items have several labels, also these, numbered as in `label_names`: alike on all sides.
+    """
     classes = sorted({item.label for item in items})
     number = {name: label for label, name in enumerate(classes)}
     columns = {name: [item.columns[name] for item in items] for name in (items[0].columns if items else ())}
     if any(item.superclass is not None for item in items):
         columns["superclass"] = [item.superclass or "" for item in items]
-    return {
+    facts = {
         "labels": [number[item.label] for item in items],
         "classes": classes,
         "columns": columns,
         "paths": [item.path for item in items],
     }
+    if label_names:
+        place = {name: label for label, name in enumerate(label_names)}
+        facts["relevance"] = [sorted(place[name] for name in item.labels) for item in items]
+        facts["label_names"] = label_names
+    return facts

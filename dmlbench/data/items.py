@@ -26,6 +26,8 @@ class Item:
     columns: Mapping[str, str | int] = field(default_factory=dict)
     """More facts about the picture, e.g. `{"domain": "sketch"}`; equal names for all items of a data set."""
     superclass: str | None = None
+    labels: tuple[str, ...] = ()
+    """Names of its labels, where pictures have several, beside its class: splits and sums go by that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,12 @@ def read_picture(dataset: Dataset, item: Item, size: int, channels: int) -> tupl
 
 
 def fingerprint(sources: Iterable[tuple[Item, str]]) -> str:
-    """`sha256:…` over (path, sha256 of the source, label) of every item; their order does not matter."""
-    lines = sorted(json.dumps([item.path, source, item.label]) for item, source in sources)
+    """`sha256:…` over (path, sha256 of the source, class) of every item; their order does not matter.
+
+    Where items have several labels, these are in it too.
+    """
+    lines = sorted(
+        json.dumps([item.path, source, item.label, *([sorted(item.labels)] if item.labels else [])])
+        for item, source in sources
+    )
     return "sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest()

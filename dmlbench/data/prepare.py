@@ -112,5 +112,11 @@ def _items(dataset: Dataset, root: Path | None) -> Sequence[Item]:
                 f"{item.path} has columns {sorted(item.columns)}, the first item {sorted(items[0].columns)}",
                 place=f"{type(dataset).__name__}.items",
             )
+        if bool(item.labels) != bool(items[0].labels) or len(set(item.labels)) < len(item.labels):
+            raise ContractError(
+                f"{item.path} has the labels {list(item.labels)}, the first item {list(items[0].labels)}",
+                place=f"{type(dataset).__name__}.items",
+                way_out="every item has one or more labels, each once, or none has any",
+            )
         seen.add(item.path)
     return items

@@ -3,7 +3,8 @@
 A store is one folder:
 
     images.u8          raw uint8, item x height x width x channel; rows of train, validation, test in turn
-    train.json         rows, labels 0..C-1, names of the classes, columns, paths
+    train.json         rows, labels 0..C-1, names of the classes, columns, paths; where items have several
+                       labels, also those of each item (relevance) and their names, alike on all sides
     val.json           the same for the validation classes
     test-order.json    rows of the test items, shuffled: nothing but numbers
     test-labels.json   labels, classes, paths and columns in that order: for the scorer alone
@@ -22,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 
 from dmlbench.errors import DataError
@@ -49,16 +50,24 @@ class Part:
     columns: dict[str, list[str | int]]
     paths: tuple[str, ...] = field(default=(), repr=False)
     """Of the source pictures; empty in stores that were written without them."""
+    relevance: Bool[Tensor, "item label"] | None = None
+    """Which labels each item has, where items have several."""
+    label_names: tuple[str, ...] = ()
+    """Of the columns of `relevance`, the same on all sides: a label may be on none of a side's items."""
 
     def to_json(self) -> dict[str, Any]:
         """What `Prepared` reads."""
-        return {
+        found: dict[str, Any] = {
             "rows": self.rows.tolist(),
             "labels": self.labels.tolist(),
             "classes": list(self.classes),
             "columns": self.columns,
             "paths": list(self.paths),
         }
+        if self.relevance is not None:
+            found["relevance"] = [row.nonzero().flatten().tolist() for row in self.relevance]
+            found["label_names"] = list(self.label_names)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +78,8 @@ class TestLabels:
     classes: tuple[str, ...]
     paths: tuple[str, ...]
     columns: dict[str, list[str | int]]
+    relevance: Bool[Tensor, "item label"] | None = None
+    """As in `Part`."""
 
     __test__ = False  # a name that pytest would collect
 
@@ -148,7 +159,9 @@ class Prepared:
             )
         found = read_json(self.folder / TEST_LABELS)
         labels = torch.tensor(found["labels"], dtype=torch.int64)
-        return TestLabels(labels, tuple(found["classes"]), tuple(found["paths"]), found["columns"])
+        return TestLabels(
+            labels, tuple(found["classes"]), tuple(found["paths"]), found["columns"], _relevance(found)
+        )
 
     def verify(self) -> None:
         """Hash the pictures again; `DataError` when a byte has changed since they were prepared."""
@@ -160,4 +173,24 @@ class Prepared:
     def _part(self, name: str) -> Part:
         found = read_json(self.labels / name)
         rows, labels = (torch.tensor(found[key], dtype=torch.int64) for key in ("rows", "labels"))
-        return Part(rows, labels, tuple(found["classes"]), found["columns"], tuple(found.get("paths", ())))
+        return Part(
+            rows,
+            labels,
+            tuple(found["classes"]),
+            found["columns"],
+            tuple(found.get("paths", ())),
+            _relevance(found),
+            tuple(found.get("label_names", ())),
+        )
+
+
+def _relevance(found: dict[str, Any]) -> Bool[Tensor, "item label"] | None:
+    """Rows of yes and no from lists of label numbers; None where items have one class each."""
+    if "relevance" not in found:
+        return None
+    lists = found["relevance"]
+    rows = torch.zeros(len(lists), len(found["label_names"]), dtype=torch.bool)
+    sizes = torch.tensor([len(own) for own in lists], dtype=torch.int64)
+    item = torch.arange(len(lists)).repeat_interleave(sizes)
+    rows[item, torch.tensor([label for own in lists for label in own], dtype=torch.int64)] = True
+    return rows
