@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from dmlbench.data.store import Part, Prepared
-from dmlbench.errors import RunError
+from dmlbench.data.store import Part, Prepared, TestLabels
+from dmlbench.errors import DataError, RunError
 from dmlbench.registry.registry import digest_of
 from dmlbench.run.directory import RunDirectory
 from dmlbench.spec.run import RunSpec
@@ -27,13 +27,29 @@ def shown_columns(spec: RunSpec, part: Part) -> dict[str, torch.Tensor]:
     return {name: torch.as_tensor(part.columns[name], dtype=torch.int64) for name in spec.protocol.columns}
 
 
+def labels_of(spec: RunSpec, part: Part | TestLabels) -> torch.Tensor:
+    """What the items are trained and scored by: Int[item], their classes, or where the protocol has several
+    labels Bool[item label]. `DataError` when the data set has none."""
+    if spec.protocol.labels == "one":
+        return part.labels
+    if part.relevance is None:
+        raise DataError(
+            f"protocol {spec.protocol.id} needs several labels an item, and this data set has one class each",
+            place=f"task {spec.task.id}, data set {spec.task.dataset.component}",
+            way_out="--task emoji-tags, or a data set with `labels`; if it has them by now, prepare it anew",
+        )
+    return part.relevance
+
+
 def build_recipe(spec: RunSpec, train: Part) -> Recipe:
-    """The method's components for this training set. `RunError` when their source is not the key's."""
+    """The method's components for this training set.
+
+    `RunError` when their source is not the key's, `DataError` when the items lack the protocol's labels.
+    """
     images, batch = len(train.rows), spec.track.batch_size
     facts = {
-        "num_classes": len(train.classes),
+        **_label_facts(spec, train),
         "num_samples": images,
-        "class_counts": torch.bincount(train.labels, minlength=len(train.classes)),
         "steps": spec.budget // batch,
         "epoch_steps": max(1, images // batch),
         "batch_size": batch,
@@ -51,12 +67,19 @@ def build_recipe(spec: RunSpec, train: Part) -> Recipe:
     return recipe
 
 
+def _label_facts(spec: RunSpec, train: Part) -> dict[str, object]:
+    labels = labels_of(spec, train)
+    if labels.ndim == 2:
+        return {"num_labels": labels.shape[1], "label_counts": labels.sum(dim=0)}
+    classes = len(train.classes)
+    return {"num_classes": classes, "class_counts": torch.bincount(labels, minlength=classes)}
+
+
 def build_trainer(spec: RunSpec, recipe: Recipe, data: Prepared) -> Trainer:
     """The training run of `spec` at its start."""
     train = data.train
-    images = TrainingImages(
-        data.images, train.rows, train.labels, shown_columns(spec, train), spec.track.images, recipe.device
-    )
+    labels, columns = labels_of(spec, train), shown_columns(spec, train)
+    images = TrainingImages(data.images, train.rows, labels, columns, spec.track.images, recipe.device)
     return Trainer(
         recipe,
         images,

@@ -11,7 +11,7 @@ from dmlbench.data.noise import truly_labelled
 from dmlbench.data.store import Prepared
 from dmlbench.files import write_json
 from dmlbench.results import classes as class_files
-from dmlbench.run.assemble import opened
+from dmlbench.run.assemble import labels_of, opened
 from dmlbench.run.directory import RunDirectory
 from dmlbench.run.training import LAST, SELECTED
 from dmlbench.score import Scores, score
@@ -33,7 +33,7 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
     results = {
         which: score(
             load_file(directory.embeddings(scored, which))["embeddings"],
-            side.labels,
+            labels_of(spec, side),
             metrics=protocol.metrics,
             distance=spec.method.distance,
             tie_seed=protocol.tie_seed,

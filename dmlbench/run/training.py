@@ -15,7 +15,14 @@ from safetensors.torch import save_file
 
 from dmlbench.data.store import Prepared
 from dmlbench.files import replacing, write_json
-from dmlbench.run.assemble import build_recipe, build_trainer, opened, shown_columns, used_components
+from dmlbench.run.assemble import (
+    build_recipe,
+    build_trainer,
+    labels_of,
+    opened,
+    shown_columns,
+    used_components,
+)
 from dmlbench.run.directory import RunDirectory
 from dmlbench.score import score
 from dmlbench.spec.run import RunSpec
@@ -125,7 +132,7 @@ class _Training:
         protocol = self.spec.protocol
         scores = score(
             embeddings,
-            part.labels,
+            labels_of(self.spec, part),
             metrics=[protocol.primary],
             distance=self.spec.method.distance,
             tie_seed=protocol.tie_seed,

@@ -48,7 +48,7 @@ class Draws:
 
     def checked(self, batch: Batch) -> Batch:
         """The same, looked at as the loop does. `ContractError` for a broken promise."""
-        return checked_batch(batch, self._sampler.entry.plugin.provides, self.labels, self.largest)
+        return checked_batch(batch, self._sampler.entry.plugin.provides, self.labels < 0, self.largest)
 
     def _event(self, name: str, scope: Scope, step: int) -> None:
         if function := self._sampler.method(name):

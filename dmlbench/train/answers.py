@@ -97,7 +97,7 @@ _CHECKS: dict[str, Callable[[Built, Mapping[str, Any], Any], None]] = {
 def check_mined(built: Built, scope: Scope, chosen: Any) -> None:
     """Raise `ContractError` unless `chosen` is what the miner says it yields, within the rows."""
     yields = built.entry.plugin.yields
-    rows = len(scope["labels"])
+    rows = len(scope["source"])
     if yields == "weights":
         if not isinstance(chosen, Tensor) or chosen.shape != (rows,):
             raise _wrong(built, chosen, f"weights of shape ({rows},)")

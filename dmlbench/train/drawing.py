@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from dmlbench.errors import ContractError
@@ -12,12 +12,15 @@ from dmlbench.train.values import Batch
 
 
 def checked_batch(
-    drawn: Batch | Int[Tensor, " batch"], promised: Collection[str], labels: Int[Tensor, " n"], largest: int
+    drawn: Batch | Int[Tensor, " batch"],
+    promised: Collection[str],
+    left_out: Bool[Tensor, " n"],
+    largest: int,
 ) -> Batch:
     """`drawn` as a batch. `ContractError` when it breaks what a sampler promises.
 
-    `promised` are the roles of its descriptor, `labels` the training labels as they are now, `largest` the
-    track's images per step.
+    `promised` are the roles of its descriptor, `left_out` says which training images do not train now,
+    `largest` is the track's images per step.
     """
     batch = drawn if isinstance(drawn, Batch) else Batch(drawn)
     if set(batch.roles) != set(promised):
@@ -29,6 +32,6 @@ def checked_batch(
             f"the sampler drew {len(batch.indices)} images; a step has 1 to {largest}",
             way_out="its classes x images per class must fit the track's batch size",
         )
-    if bool((labels[batch.indices] < 0).any()):
+    if bool(left_out[batch.indices].any()):
         raise ContractError("the sampler drew an image that the current labels leave out")
     return batch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from dmlbench.data.augment import augment, to_input
@@ -13,13 +13,16 @@ from dmlbench.spec.track import ImagePipeline
 
 
 class TrainingImages:
-    """`store` holds all prepared images; `rows` are those that train, `labels` and `columns` theirs."""
+    """`store` holds all prepared images; `rows` are those that train, `labels` and `columns` theirs.
+
+    `labels` is the class of each, or a row of yes and no for each where they have several labels.
+    """
 
     def __init__(
         self,
         store: UInt8[Tensor, "all height width channel"],
         rows: Int[Tensor, " n"],
-        labels: Int[Tensor, " n"],
+        labels: Int[Tensor, " n"] | Bool[Tensor, "n labels"],
         columns: Mapping[str, Int[Tensor, " n"]],
         pipeline: ImagePipeline,
         device: torch.device,

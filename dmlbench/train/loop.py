@@ -27,14 +27,14 @@ from dmlbench.train.embedding import embed_training_images
 from dmlbench.train.finite import check_loss, check_main
 from dmlbench.train.holding import BACKBONE, Holding
 from dmlbench.train.images import TrainingImages
-from dmlbench.train.labels import TrainingLabels
+from dmlbench.train.labels import training_labels
 from dmlbench.train.memory import Memory, remember
 from dmlbench.train.objective import combine, part_value
 from dmlbench.train.optimisation import MAIN, Optimisation
 from dmlbench.train.randomness import generator
 from dmlbench.train.recipe import Recipe
 from dmlbench.train.rows import Rows
-from dmlbench.train.scope import Lazy, Scope
+from dmlbench.train.scope import Scope
 from dmlbench.train.values import Batch, NewRows
 
 
@@ -64,12 +64,16 @@ class Trainer:
         self.step_number = 0
         self.images_seen = 0
         self.extra_forwards = 0
-        self._labels = TrainingLabels(images.labels)
+        self._labels = training_labels(images.labels, recipe.facts)
 
         for module in recipe.modules.values():
             module.to(self._device)
         memories = {
-            name: Memory(term.memory, recipe.head_widths[recipe.sights[name].head])
+            name: Memory(
+                term.memory,
+                recipe.head_widths[recipe.sights[name].head],
+                num_labels=recipe.facts.get("num_labels", 0),
+            )
             for name, term in recipe.method.terms.items()
             if term.memory
         }
@@ -98,8 +102,7 @@ class Trainer:
             epoch=self.step_number // epoch_steps,
             step=self.step_number,
             progress=self.progress,
-            train_labels=Lazy(lambda: self._labels.now),
-            by_class=Lazy(lambda: self._labels.by_class),
+            **self._labels.names(),
         )
         if self.step_number % epoch_steps == 0:
             self._start_epoch(scope)
@@ -153,14 +156,15 @@ class Trainer:
         sampler = self.recipe.sampler
         drawn = self._calls.call(sampler, "draw", scope, sampler.method("draw"), stream="batches")
         with judging(sampler, "draw"):
-            batch = checked_batch(drawn, sampler.entry.plugin.provides, self._labels.now, self._batch_size)
+            left_out = self._labels.left_out
+            batch = checked_batch(drawn, sampler.entry.plugin.provides, left_out, self._batch_size)
             check_roles(self.recipe, batch)
         return batch
 
     def _look(self, scope: Scope, batch: Batch) -> tuple[Scope, dict[str, Tensor], Int[Tensor, " rows"]]:
         """The batch's images, augmented; the columns of their rows; each row's place in the batch."""
         indices = batch.indices
-        columns = {"indices": indices, "labels": self._labels.now[indices], **batch.roles}
+        columns = {"indices": indices, **self._labels.columns(indices), **batch.roles}
         columns |= {name: column[indices] for name, column in self.images.columns.items()}
         columns = {name: column.to(self._device) for name, column in columns.items()}
         source = torch.arange(len(indices), device=self._device)
@@ -209,8 +213,8 @@ class Trainer:
             for built in components:
                 self._calls.event(built, "on_train_start", scope)
         for built in components:
-            labels = self._calls.event(built, "relabel", scope.child(train_labels=self._labels.now))
-            self._labels.answer(built, labels, self.recipe.facts["num_classes"])
+            labels = self._calls.event(built, "relabel", scope.child(**self._labels.names()))
+            self._labels.answer(built, labels)
         for built in components:
             self._calls.event(built, "on_epoch_start", scope)
 
@@ -277,10 +281,8 @@ class Trainer:
     def dropped(self) -> Bool[Tensor, " num_samples"] | None:
         """Which training images count for nothing now, as components say; None when none says anything."""
         self._calls.begin(self.step_number)
-        left_out = self._labels.now < 0
-        scope = self._run_scope.child(
-            train_labels=Lazy(lambda: self._labels.now), by_class=Lazy(lambda: self._labels.by_class)
-        )
+        left_out = self._labels.left_out
+        scope = self._run_scope.child(**self._labels.names())
         said = [bool(left_out.any())]
         for built in self.recipe.components.values():
             found = self._calls.event(built, "dropped", scope)
@@ -298,7 +300,7 @@ class Trainer:
             "step": self.step_number,
             "images_seen": self.images_seen,
             "extra_forwards": self.extra_forwards,
-            "labels": self._labels.now,
+            "labels": self._labels.state(),
             "mined": dict(self.mined),
             "modules": {name: module.state_dict() for name, module in self.recipe.modules.items()},
             "memories": self.memories.state_dict(),
@@ -310,7 +312,7 @@ class Trainer:
         self.step_number = state["step"]
         self.images_seen = state["images_seen"]
         self.extra_forwards = state["extra_forwards"]
-        self._labels.set(state["labels"])
+        self._labels.load(state["labels"])
         self.mined.update(state.get("mined", {}))
         for name, module in self.recipe.modules.items():
             module.load_state_dict(state["modules"][name])

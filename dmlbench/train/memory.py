@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from dmlbench.train.rows import Rows
@@ -16,19 +16,23 @@ if TYPE_CHECKING:
 
 
 class Memory(nn.Module):
-    """A ring of the last `size` rows: detached embeddings with their labels and training indices."""
+    """A ring of the last `size` rows: detached embeddings with their labels and training indices.
 
-    def __init__(self, size: int, dim: int) -> None:
+    Labels are classes, or with `num_labels` a row of yes and no for each.
+    """
+
+    def __init__(self, size: int, dim: int, *, num_labels: int = 0) -> None:
         super().__init__()
+        none = torch.zeros(size, num_labels, dtype=torch.bool) if num_labels else torch.full((size,), -1)
         self.register_buffer("embeddings", torch.zeros(size, dim))
-        self.register_buffer("labels", torch.full((size,), -1, dtype=torch.int64))
+        self.register_buffer("labels", none)
         self.register_buffer("indices", torch.full((size,), -1, dtype=torch.int64))
         self.register_buffer("pushed", torch.zeros((), dtype=torch.int64))
 
     def push(
         self,
         embeddings: Float[Tensor, "rows dim"],
-        labels: Int[Tensor, " rows"],
+        labels: Int[Tensor, " rows"] | Bool[Tensor, "rows labels"],
         indices: Int[Tensor, " rows"],
     ) -> None:
         """Remember these rows; the oldest ones give way."""
@@ -41,7 +45,7 @@ class Memory(nn.Module):
         self.indices[places] = indices[keep]
         self.pushed += count
 
-    def rows(self) -> tuple[Float[Tensor, "n dim"], Int[Tensor, " n"], Int[Tensor, " n"]]:
+    def rows(self) -> tuple[Float[Tensor, "n dim"], Tensor, Int[Tensor, " n"]]:
         """What is remembered: embeddings, labels, training indices."""
         filled = min(int(self.pushed), len(self.labels))
         return self.embeddings[:filled].clone(), self.labels[:filled].clone(), self.indices[:filled].clone()
@@ -52,4 +56,5 @@ def remember(memories: nn.ModuleDict, sights: Mapping[str, Sight], rows: Mapping
     for name, memory in memories.items():
         sight = sights[name]
         real = rows[sight.head].select("real")
-        memory.push(real.views[sight.view], real.columns["labels"], real.columns["indices"])
+        labels = real.columns["labels" if "labels" in real.columns else "relevance"]
+        memory.push(real.views[sight.view], labels, real.columns["indices"])

@@ -26,6 +26,10 @@ NAMES: dict[str, Name] = {
     "feature_dim": Name("fact", "int: width of the backbone's feature"),
     "num_samples": Name("fact", "int: training images"),
     "class_counts": Name("fact", "Int[num_classes]: training images of each class, as first labelled"),
+    "num_labels": Name("fact", "int: labels that images may have", "a multi-label protocol"),
+    "label_counts": Name(
+        "fact", "Int[num_labels]: training images that have each label, maybe none", "a multi-label protocol"
+    ),
     "steps": Name("fact", "int: main steps of full batches in the budget; smaller batches make more"),
     "epoch_steps": Name("fact", "int: steps in an epoch, floor(num_samples / batch_size)"),
     "batch_size": Name("fact", "int: the track's images per step"),
@@ -35,6 +39,10 @@ NAMES: dict[str, Name] = {
     # run: may change while training
     "train_labels": Name("run", "Int[num_samples]: current label of every training image, -1 = left out"),
     "by_class": Name("run", "dict of class -> Int[n]: training indices by current label"),
+    "train_relevance": Name(
+        "run", "Bool[num_samples num_labels]: labels of every training image", "a multi-label protocol"
+    ),
+    "train_indices": Name("run", "Int[n]: the training images that are not left out, ascending"),
     # step
     "epoch": Name("step", "int: 0, 1, …"),
     "step": Name("step", "int: 0, 1, … over the whole run"),
@@ -66,9 +74,14 @@ NAMES: dict[str, Name] = {
     "anchors": Name("pairs", "Float[anchors dim]: the term's rows, in its view"),
     "refs": Name("pairs", "Float[refs dim]: what anchors are compared with, in the term's view"),
     "ref_labels": Name("pairs", "Int[refs]: class of each ref"),
+    "ref_relevance": Name(
+        "pairs", "Bool[refs labels]: multi-hot labels of each ref", "a multi-label protocol"
+    ),
     "similarity": Name("pairs", "Float[anchors refs]: cosine"),
-    "positives": Name("pairs", "Bool[anchors refs]: same class; itself left out, by index"),
-    "negatives": Name("pairs", "Bool[anchors refs]: another class"),
+    "positives": Name(
+        "pairs", "Bool[anchors refs]: same class, or a label shared; itself left out, by index"
+    ),
+    "negatives": Name("pairs", "Bool[anchors refs]: another class, or no label shared"),
     "pairs": Name("mined", "Pairs: what the miner chose", "a miner that yields pairs"),
     "triplets": Name("mined", "Triplets: what the miner chose", "a miner that yields triplets"),
     # services
@@ -83,6 +96,17 @@ NAMES: dict[str, Name] = {
     "parts": Name("parts", "dict of term -> scalar: unweighted values of this step"),
     "valid": Name("parts", "dict of term -> bool: whether the term had anything to count"),
 }
+
+IN_PLACE_OF = {
+    "num_classes": "num_labels",
+    "class_counts": "label_counts",
+    "labels": "relevance",
+    "ref_labels": "ref_relevance",
+    "train_labels": "train_relevance",
+    "by_class": "train_relevance",
+}
+"""Names that only exist where images have one class -> what stands in their place where they have labels."""
+ONE_CLASS, SEVERAL_LABELS = frozenset(IN_PLACE_OF), frozenset(IN_PLACE_OF.values())
 
 _EVENT = {"fact", "run", "step", "service"}
 _ROWS = {"fact", "run", "step", "input", "batch", "rows", "pairs"}

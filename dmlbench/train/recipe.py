@@ -13,21 +13,22 @@ from dmlbench.spec.method import Augmenter, Method, Term
 from dmlbench.spec.track import Track
 from dmlbench.train.component import Built, build
 from dmlbench.train.model import Model
-from dmlbench.train.names import EVENTS, NAMES
+from dmlbench.train.names import EVENTS, NAMES, ONE_CLASS, SEVERAL_LABELS
 from dmlbench.train.numerics import Numerics
 from dmlbench.train.recipe_checks import check_recipe, check_width
 from dmlbench.train.sight import Sight
 from dmlbench.train.signature import entry_point
 
 _ALWAYS = {"fact", "run", "step", "input", "batch", "rows", "pairs", "service", "forward", "parts"}
-_CONDITIONAL = {"domain", "relevance", "teacher", "raw", "ball", "feature_maps"}
+_CONDITIONAL = {"domain", "teacher", "raw", "ball", "feature_maps"}
 
 
 class Recipe:
     """The components of a method on a track, in recipe order.
 
-    `facts` are those known from the data and the budget; widths are added here. `columns` are the data
-    set's columns that the protocol shows. `home` is the recipe's distribution: its short ids are meant first.
+    `facts` are those known from the data and the budget; widths are added here. With `num_labels` among them
+    images have several labels, else one class. `columns` are the data set's columns that the protocol shows.
+    `home` is the recipe's distribution: its short ids are meant first.
     """
 
     def __init__(
@@ -95,6 +96,11 @@ class Recipe:
         teacher = {"teacher": self.teacher} if self.teacher else {}
         return {"backbone": self.backbone, **self.heads, **teacher, **self.components}
 
+    @property
+    def several_labels(self) -> bool:
+        """Whether images have several labels: components are shown those, and no class."""
+        return "num_labels" in self.facts
+
     def at(self, stage: str) -> list[str]:
         """The augmenters that act at `image`, `raw` or `unit`, in recipe order."""
         return [name for name, built in self.augmenters.items() if built.entry.plugin.at == stage]
@@ -140,7 +146,7 @@ class Recipe:
         for name, built in self.augmenters.items():
             images = built.entry.plugin.at == "image"
             moment = "augment_images" if images else "augment"
-            present = common | {"images", "indices", "labels"} if images else common | self._visible(name)
+            present = common if images else common | self._visible(name)
             built.read(moment, entry_point(built.object), present=present, roles=roles)
         for name, built in self.terms.items():
             present = common | self._visible(name)
@@ -164,7 +170,8 @@ class Recipe:
         names = {name for name, entry in NAMES.items() if entry.scope in _ALWAYS} - _CONDITIONAL
         maps = {"feature_maps"} if hasattr(self.backbone.module, "feature_maps") else set()
         teacher = {"teacher"} if self.teacher else set()
-        return names | maps | teacher | self._columns
+        absent = ONE_CLASS if self.several_labels else SEVERAL_LABELS
+        return (names - absent) | maps | teacher | self._columns
 
     def _views(self, user: str) -> set[str]:
         """The views that every row a user sees has: a row made at `unit` has only that form."""
@@ -191,7 +198,7 @@ class Recipe:
         return views | mined
 
     def _refuse_square_loss_with_refs(self, name: str, built: Built, names: set[str]) -> None:
-        pairwise = {"anchors", "refs", "ref_labels", "similarity", "positives", "negatives"}
+        pairwise = {"anchors", "refs", "ref_labels", "ref_relevance", "similarity", "positives", "negatives"}
         if self.sights[name].refs != "same" and not names & pairwise:
             raise ContractError(
                 f"{name} has refs = {self.sights[name].refs!r}, but its loss reads no refs",

@@ -9,17 +9,26 @@ from torch import Tensor
 
 from dmlbench.errors import ContractError, nearest
 from dmlbench.train.component import Built
+from dmlbench.train.signature import location
 
 if TYPE_CHECKING:
     from dmlbench.train.recipe import Recipe
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Raise `ContractError` for a weight that nothing keeps and a readout that no head offers."""
+    """Raise `ContractError` for a weight that nothing keeps, a readout that no head offers, and a component
+    that would give images another class where they have none."""
     for name, term in recipe.method.terms.items():
         if isinstance(term.weight, str):
             kept_scalar(recipe.components, name, term.weight)
     _check_readout(recipe)
+    for name, built in recipe.components.items():
+        if recipe.several_labels and (function := built.method("relabel")):
+            raise ContractError(
+                f"{name} has the event 'relabel', but here images have several labels and no class to change",
+                place=location(function),
+                way_out="a protocol with one class an image",
+            )
 
 
 def kept_scalar(components: Mapping[str, Built], term: str, weight: str) -> float | Tensor:

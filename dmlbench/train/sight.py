@@ -36,7 +36,8 @@ class _Side:
     """Anchors or refs: their views and what tells them apart."""
 
     views: dict[str, Tensor]
-    labels: Int[Tensor, " n"]
+    labels: Int[Tensor, " n"] | None
+    """The class of each; None where they have several labels, which are `relevance`."""
     relevance: Bool[Tensor, "n labels"] | None
     position: Int[Tensor, " n"]
     """Place among all rows of the step; -1 for remembered rows."""
@@ -57,6 +58,7 @@ def scope_of(base: Scope, everything: Rows, sight: Sight, memory: Memory | None 
     scope.set("anchors", Lazy(lambda: scope["_sides"][0].views[sight.view]))
     scope.set("refs", Lazy(lambda: scope["_sides"][1].views[sight.view]))
     scope.set("ref_labels", Lazy(lambda: scope["_sides"][1].labels))
+    scope.set("ref_relevance", Lazy(lambda: scope["_sides"][1].relevance))
     scope.set("similarity", Lazy(lambda: _similarity(*scope["_sides"])))
     scope.set("_masks", Lazy(lambda: _masks(*scope["_sides"], exclude=sight.own_copies == "exclude")))
     scope.set("positives", Lazy(lambda: scope["_masks"][0]))
@@ -77,8 +79,10 @@ def _sides(everything: Rows, seen: Rows, sight: Sight, memory: Memory | None) ->
         if sight.view == "unit" or "unit" in whole.views:
             past = torch.nn.functional.normalize(embeddings, dim=-1)
             views["unit"] = torch.cat([whole.views["unit"], past])
-        position = torch.cat([whole.position, torch.full_like(labels, -1)])
+        position = torch.cat([whole.position, torch.full_like(indices, -1)])
         images = torch.cat([whole.image, indices])
+        if whole.relevance is not None:
+            return whole, _Side(views, None, torch.cat([whole.relevance, labels]), position, images)
         return whole, _Side(views, torch.cat([whole.labels, labels]), None, position, images)
     role = seen.columns[sight.refs]
     return _pick(whole, ~role), _pick(whole, role)
@@ -86,14 +90,14 @@ def _sides(everything: Rows, seen: Rows, sight: Sight, memory: Memory | None) ->
 
 def _side(rows: Rows, offset: int) -> _Side:
     position = torch.arange(offset, offset + len(rows), device=rows.source.device)
-    columns = rows.columns
-    return _Side(dict(rows.views), columns["labels"], columns.get("relevance"), position, columns["indices"])
+    labels, relevance = (rows.columns.get(name) for name in ("labels", "relevance"))
+    return _Side(dict(rows.views), labels, relevance, position, rows.columns["indices"])
 
 
 def _pick(side: _Side, mask: Bool[Tensor, " n"]) -> _Side:
-    relevance = None if side.relevance is None else side.relevance[mask]
+    labels, relevance = (None if values is None else values[mask] for values in (side.labels, side.relevance))
     views = {name: view[mask] for name, view in side.views.items()}
-    return _Side(views, side.labels[mask], relevance, side.position[mask], side.image[mask])
+    return _Side(views, labels, relevance, side.position[mask], side.image[mask])
 
 
 def _similarity(anchors: _Side, refs: _Side) -> Tensor:

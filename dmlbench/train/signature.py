@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from dmlbench.errors import ContractError, nearest
-from dmlbench.train.names import NAMES, READABLE
+from dmlbench.train.names import IN_PLACE_OF, NAMES, READABLE
 from dmlbench.train.scope import Scope
 
 
@@ -98,6 +98,13 @@ def _check(
             f"{what} asks for {name!r} ({NAMES[name].doc}), which does not exist at this moment",
             place=place,
             way_out=f"it can be read in: {', '.join(moments)}",
+        )
+    if present is not None and name not in present and name in IN_PLACE_OF:
+        other = IN_PLACE_OF[name]
+        raise ContractError(
+            f"{what} asks for {name!r} ({NAMES[name].doc}), but here images have several labels and no class",
+            place=place,
+            way_out=f"{other!r} ({NAMES[other].doc}) stands in its place; or a protocol with classes",
         )
     if present is not None and name not in present:
         raise ContractError(

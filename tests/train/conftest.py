@@ -94,14 +94,18 @@ def store():
 
 @pytest.fixture
 def make(track, store):
-    """`make(method)` is a trainer at its start; `columns` are further columns of the data."""
+    """`make(method)` is a trainer at its start; `columns` are further columns of the data, `relevance` its
+    labels in place of classes."""
 
-    def trainer(method, *, seed=0, budget=None, columns=None, on=track, extra_forwards=1):
+    def trainer(method, *, seed=0, budget=None, columns=None, on=track, extra_forwards=1, relevance=None):
         images, labels = store
+        known = {"num_classes": CLASSES, "class_counts": torch.bincount(labels)}
+        if relevance is not None:
+            labels = relevance
+            known = {"num_labels": labels.shape[1], "label_counts": labels.sum(dim=0)}
         facts = {
-            "num_classes": CLASSES,
+            **known,
             "num_samples": len(labels),
-            "class_counts": torch.bincount(labels),
             "steps": (budget or 320) // BATCH,
             "epoch_steps": len(labels) // BATCH,
             "batch_size": BATCH,

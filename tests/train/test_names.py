@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
-from dmlbench.train.names import EVENTS, NAMES, READABLE
+from dmlbench.train.names import EVENTS, IN_PLACE_OF, NAMES, READABLE
 
 PINNED = """
 anchors ball batch_size by_class class_counts domain embed embed_all embedding_dim embeddings epoch
 epoch_steps feature_dim feature_maps features generator head heads image_channels image_size images indices
-is_synthetic labels
-negatives num_classes num_samples pairs parameters parts positives progress raw ref_labels refs relevance
-similarity source step steps teacher term_names to_view train_labels triplets unit valid weights
+is_synthetic label_counts labels
+negatives num_classes num_labels num_samples pairs parameters parts positives progress raw ref_labels
+ref_relevance refs relevance
+similarity source step steps teacher term_names to_view train_indices train_labels train_relevance triplets
+unit valid weights
 """
 
 
@@ -24,6 +26,10 @@ def test_events_are_pinned():
 def test_every_scope_that_a_moment_reads_has_names():
     scopes = {name.scope for name in NAMES.values()}
     assert set().union(*READABLE.values()) == scopes
+
+
+def test_what_stands_in_the_place_of_a_class_exists_at_the_same_moments():
+    assert {NAMES[name].scope == NAMES[other].scope for name, other in IN_PLACE_OF.items()} == {True}
 
 
 def test_no_name_gives_the_data_set_or_hidden_labels():
