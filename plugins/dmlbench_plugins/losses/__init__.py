@@ -46,3 +46,20 @@ def offered() -> Iterator[LossPlugin]:
         summary="Squared distance to class centres that have an objective of their own.",
         reference="Wen et al., ECCV 2016",
     )
+    yield LossPlugin(
+        id="triplet-euclidean",
+        target=f"{__name__}.triplet_euclidean:triplet_euclidean",
+        summary="Hinge on distances of mined triplets, without the squares.",
+        reference="Sumbul, Ravanbakhsh, Demir, TGRS 2022, arXiv 2105.03647",
+    )
+    yield LossPlugin(
+        id="all-triplets",
+        target=f"{__name__}.all_triplets:all_triplets",
+        summary="Hinge on distances of every triplet of the batch, by sorting.",
+    )
+    yield LossPlugin(
+        id="multi-label-contrastive",
+        target=f"{__name__}.multi_label_contrastive:multi_label_contrastive",
+        summary="Supervised contrastive loss in which each label of a picture is an anchor.",
+        reference="Zhang, Wu, AAAI 2024",
+    )
