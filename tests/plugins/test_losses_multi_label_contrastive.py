@@ -17,7 +17,7 @@ seeds = given(seed=st.integers(0, 9_999))
 def loss(rows, relevance, **options):
     shares = relevance.double() @ relevance.double().T > 0
     positives = shares & ~torch.eye(len(rows), dtype=torch.bool)
-    return multi_label_contrastive(rows @ rows.T, positives, ~shares, relevance, **options)
+    return multi_label_contrastive(rows @ rows.T, positives, ~shares, relevance, relevance, **options)
 
 
 def plain(rows, relevance, temperature):
@@ -88,13 +88,32 @@ def test_the_order_of_rows_and_labels_means_nothing(crowd, seed):
     assert shuffled.item() == pytest.approx(loss(rows, relevance).item(), rel=1e-10)
 
 
+def test_rows_may_be_compared_with_others_than_themselves(crowd):
+    rows, relevance = crowd(seed=5)
+    # A copy of each behind them: its own copy is a positive, it itself is not.
+    both, all_labels = torch.cat([rows, rows]), torch.cat([relevance, relevance])
+    shares = relevance.double() @ all_labels.double().T > 0
+    positives = shares & (torch.arange(24) != torch.arange(12)[:, None])
+    found = multi_label_contrastive(rows @ both.T, positives, ~shares, relevance, all_labels)
+    values = []
+    for i in range(12):
+        others = [j for j in range(24) if j != i]
+        logits = {j: 10 * reference.dot(rows[i].tolist(), both[j].tolist()) for j in others}
+        whole = math.log(sum(map(math.exp, logits.values())))
+        for c in range(6):
+            with_c = [j for j in others if relevance[i, c] and all_labels[j, c]]
+            if with_c:
+                values.append(reference.mean([whole - logits[j] for j in with_c]))
+    assert found.item() == pytest.approx(reference.mean(values), rel=1e-10)
+
+
 def test_rows_that_are_neither_positive_nor_negative_are_not_compared_with(crowd):
     rows, relevance = crowd(seed=2)
     shares = relevance.double() @ relevance.double().T > 0
     kept = torch.arange(12) != 4
     positives = shares & ~torch.eye(12, dtype=torch.bool) & kept & kept[:, None]
     negatives = ~shares & kept & kept[:, None]
-    found = multi_label_contrastive(rows @ rows.T, positives, negatives, relevance)
+    found = multi_label_contrastive(rows @ rows.T, positives, negatives, relevance, relevance)
     assert found.item() == pytest.approx(loss(rows[kept], relevance[kept]).item(), rel=1e-10)
 
 

@@ -6,14 +6,15 @@ from torch import Tensor
 
 
 def multi_label_contrastive(
-    similarity: Float[Tensor, "rows rows"],
-    positives: Bool[Tensor, "rows rows"],
-    negatives: Bool[Tensor, "rows rows"],
+    similarity: Float[Tensor, "rows refs"],
+    positives: Bool[Tensor, "rows refs"],
+    negatives: Bool[Tensor, "rows refs"],
     relevance: Bool[Tensor, "rows labels"],
+    ref_relevance: Bool[Tensor, "refs labels"],
     *,
     temperature: float = 0.1,
 ) -> Float[Tensor, ""] | None:
-    """Each label of a row is an anchor of its own, its positives P(i, c) are the rows that have label c too:
+    """Each label of a row is an anchor of its own, its positives P(i, c) are the refs that have label c too:
 
         mean over (i, c) of mean over p in P(i, c) of -log softmax_j(s_ij / temperature)_p
 
@@ -23,12 +24,12 @@ def multi_label_contrastive(
 
     A positive counts 1 / |P(i, c)| for each label c that it shares, so one matrix of weights is enough.
     """
-    has = relevance.to(similarity.dtype)
-    number = (positives.to(similarity.dtype) @ has) * has  # |P(i, c)|
+    has, ref_has = relevance.to(similarity.dtype), ref_relevance.to(similarity.dtype)
+    number = (positives.to(similarity.dtype) @ ref_has) * has  # |P(i, c)|
     anchors = (number > 0).sum()
     if anchors == 0:
         return None
-    weight = (has / number.clamp(min=1)) @ has.T
+    weight = (has / number.clamp(min=1)) @ ref_has.T
     counted = positives.any(dim=1)
     logits = (similarity / temperature).masked_fill(~(positives | negatives), -torch.inf)[counted]
     log_share = logits.log_softmax(dim=1).masked_fill(~positives[counted], 0)
