@@ -42,6 +42,8 @@ class Build:
     allow_partial: bool
     check: bool
     progress: Progress | None
+    lacks: str = ""
+    """What the items are known to be short of; said beside what is left out."""
 
     def write(self, items: Sequence[Item], folder: Path) -> dict[str, Any]:
         """Fill the empty `folder`; its meta data, written last, is returned. `OSError` when it cannot."""
@@ -49,7 +51,7 @@ class Build:
         sides["test"] = self._shuffled(sides["test"])
         kept, left_out, found, pixels = self._write_images(folder / store.IMAGES, sides)
         wanted = self.task.fingerprint
-        if self.check and not left_out and wanted not in (None, found):
+        if self.check and not (left_out or self.lacks) and wanted not in (None, found):
             raise DataError(
                 f"these are not the pictures of the task: fingerprint {found}, expected {wanted}",
                 place=f"data set {type(self.dataset).__name__}, {len(items)} items",
@@ -67,6 +69,7 @@ class Build:
             "fingerprint": found,
             "pixels": pixels,
             "left_out": left_out,
+            **({"lacks": self.lacks} if self.lacks else {}),
         }
         write_json(folder / store.META, meta)
         return meta

@@ -21,13 +21,15 @@ class Item:
     """Name of its class."""
     group: str
     """What must stay on one side of a split with it, e.g. a base concept or an alphabet."""
-    part: Literal["", "train", "test"] = ""
+    part: Literal["", "train", "validation", "test"] = ""
     """The side that the data set's authors put it on, if they did."""
     columns: Mapping[str, str | int] = field(default_factory=dict)
     """More facts about the picture, e.g. `{"domain": "sketch"}`; equal names for all items of a data set."""
     superclass: str | None = None
     labels: tuple[str, ...] = ()
     """Names of its labels, where pictures have several, beside its class: splits and sums go by that."""
+    place: str = ""
+    """Where a person finds it, e.g. `/data/items.csv, line 7`: for messages, and in no digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,10 @@ class Dataset(Protocol):
 
     `items` is called first, once; `source` and `picture` then read what it found. What Pillow, `zipfile`
     or the file system raise while they do becomes a `DataError` that names the item, so that a plugin needs
-    no code for corrupt pictures.
+    no code for corrupt pictures. A picture that a list names and nobody has is an item like any other.
+
+    `check_counts(items)` may be there too: it raises `DataError` when `items` are not as many as were
+    published. A partial copy is let pass by `--allow-partial`, and never counts as the task's data.
     """
 
     needs_root: ClassVar[bool]

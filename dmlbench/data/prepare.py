@@ -14,6 +14,7 @@ from dmlbench.data.build import Build, Progress, manifest
 from dmlbench.data.items import Dataset, Item
 from dmlbench.data.store import META, Prepared
 from dmlbench.errors import ContractError, DataError
+from dmlbench.files import read_json, write_json
 from dmlbench.spec.model import digest
 from dmlbench.spec.task import Task
 from dmlbench.spec.track import ImagePipeline
@@ -39,7 +40,8 @@ def prepare(
 
     `allow_partial` leaves unreadable pictures out and lists them in a store of its own, unless a complete one
     is there; `check=False` accepts pictures whose fingerprint is not the task's. `root` may be None for data
-    that has no files, or that is prepared already and has a fingerprint.
+    that has no files, or that is prepared already: with a fingerprint it is known by that, without one it is
+    the complete data that was prepared last.
 
     Raises `DataError` for missing, unreadable or other data than the task names, and when writing fails.
     """
@@ -56,19 +58,25 @@ def prepare(
             official = _folder(place, key)
             if (official / META).is_file():
                 return Prepared.open(official)
+            latest = official.with_suffix(".latest")
+            if root is None and dataset.needs_root and latest.is_file():
+                return Prepared.open(place / read_json(latest)["store"])
             items = _items(dataset, root)
             key["items"] = manifest(items)
             loose, partial = _folder(place, key), _folder(place, key | {"partial": True})
             reusable = [loose] * (task.fingerprint is None or not check) + [partial] * allow_partial
-            for folder in reusable:
-                if (folder / META).is_file():
-                    return Prepared.open(folder)
-            with _building(place) as building:
-                meta = Build(task, images, dataset, allow_partial, check, progress).write(items, building)
-                as_named = meta["fingerprint"] == task.fingerprint
-                folder = partial if meta["left_out"] else official if as_named else loose
-                shutil.rmtree(folder, ignore_errors=True)  # a store that lost its meta data
-                building.rename(folder)
+            folder = next((folder for folder in reusable if (folder / META).is_file()), None)
+            if folder is None:
+                lacks = _lacks(dataset, items, allow_partial)
+                with _building(place) as building:
+                    build = Build(task, images, dataset, allow_partial, check, progress, lacks)
+                    meta = build.write(items, building)
+                    as_named = meta["fingerprint"] == task.fingerprint
+                    folder = partial if meta["left_out"] or lacks else official if as_named else loose
+                    shutil.rmtree(folder, ignore_errors=True)  # a store that lost its meta data
+                    building.rename(folder)
+            if folder == loose and task.fingerprint is None and dataset.needs_root:
+                write_json(latest, {"store": folder.name})
             return Prepared.open(folder)
     except OSError as error:
         raise DataError(
@@ -120,3 +128,16 @@ def _items(dataset: Dataset, root: Path | None) -> Sequence[Item]:
             )
         seen.add(item.path)
     return items
+
+
+def _lacks(dataset: Dataset, items: Sequence[Item], allow_partial: bool) -> str:
+    """What `items` are short of, in the data set's own words; empty when they are all or it does not say."""
+    check_counts = getattr(dataset, "check_counts", None)
+    try:
+        if check_counts is not None:
+            check_counts(items)
+    except DataError as error:
+        if not allow_partial:
+            raise
+        return error.message
+    return ""

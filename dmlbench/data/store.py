@@ -125,6 +125,11 @@ class Prepared:
         """Paths of unreadable pictures that the store was allowed to do without."""
         return list(self.meta["left_out"])
 
+    @property
+    def lacks(self) -> str:
+        """What the data set said that its items are short of; empty for a complete copy."""
+        return str(self.meta.get("lacks", ""))
+
     @cached_property
     def images(self) -> UInt8[Tensor, "item height width channel"]:
         """All pictures, mapped from disk; indexing with rows reads what it needs.

@@ -85,6 +85,49 @@ def test_an_official_set_serves_without_its_source(task, images, folder, tmp_pat
     assert prepare(frozen, images, folder, None, tmp_path / "home").folder == first.folder
 
 
+def test_own_data_in_files_is_found_again_without_its_source(task, images, folder, tmp_path):
+    before = prepare(task, images, folder, folder.root, tmp_path / "home")
+    assert prepare(task, images, folder, None, tmp_path / "home").folder == before.folder
+    one = next(folder.root.glob("*/noto.png"))
+    one.with_name("zz.png").write_bytes(one.read_bytes())
+    after = prepare(task, images, folder, folder.root, tmp_path / "home")
+    assert prepare(task, images, folder, None, tmp_path / "home").folder == after.folder
+    one.with_name("zz.png").unlink()
+    prepare(task, images, folder, folder.root, tmp_path / "home")
+    assert prepare(task, images, folder, None, tmp_path / "home").folder == before.folder
+
+
+def test_a_partial_copy_is_not_what_is_found_again(task, images, folder, tmp_path, monkeypatch):
+    sorted(folder.root.glob("*/openmoji.png"))[4].write_bytes(b"")
+    prepare(task, images, folder, folder.root, tmp_path / "home", allow_partial=True)
+    monkeypatch.setattr(folder, "items", lambda root: pytest.fail("listed") if root else [])
+    with pytest.raises(DataError, match="has no items"):
+        prepare(task, images, folder, None, tmp_path / "home")
+
+
+def test_counts_that_are_not_the_published_ones_are_refused_or_kept_apart(
+    task, images, folder, tmp_path, monkeypatch
+):
+    def check_counts(items):
+        if len(items) < 36:
+            raise DataError(f"{len(items)} pictures, published are 36")
+
+    monkeypatch.setattr(folder, "check_counts", check_counts, raising=False)
+    whole = prepare(task, images, folder, folder.root, tmp_path / "home", allow_partial=True)
+    assert whole.lacks == ""
+    assert prepare(task, images, folder, folder.root, tmp_path / "home").folder == whole.folder
+    next(folder.root.glob("*/noto.png")).unlink()
+    with pytest.raises(DataError, match="35 pictures, published are 36"):
+        prepare(task, images, folder, folder.root, tmp_path / "home")
+    frozen = task.model_copy(update={"fingerprint": whole.fingerprint})
+    for one in (task, frozen):
+        part = prepare(one, images, folder, folder.root, tmp_path / "home", allow_partial=True)
+        assert (part.lacks, len(part.images)) == ("35 pictures, published are 36", 35)
+        with pytest.raises(DataError, match="35 pictures, published are 36"):
+            prepare(one, images, folder, folder.root, tmp_path / "home")
+    assert prepare(task, images, folder, None, tmp_path / "home").folder == whole.folder
+
+
 def test_the_fingerprint_depends_on_bytes_paths_and_labels_only(task, make_pipeline, folder, tmp_path):
     first = prepare(task, make_pipeline(size=16), folder, folder.root, tmp_path / "home")
     other = prepare(task, make_pipeline(size=8), folder, folder.root, tmp_path / "home")
@@ -261,4 +304,4 @@ def test_a_killed_build_is_begun_again(task, images, archives, tmp_path):
     split = Split(rule="official", seed=0, validation_groups=2)
     again = task.model_copy(update={"id": "few", "split": split})
     prepare(again, images, Omniglot(check=False), archives, home).verify()
-    assert len(list((home / "few").iterdir())) == 2  # the store and the lock
+    assert len(list((home / "few").iterdir())) == 3  # the store, the lock, and which store is the latest
