@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from dmlbench.api import UsageError
 from dmlbench.train.classes import by_class
 
+from .counting import Work
+
 few = settings(max_examples=40, deadline=None, derandomize=True)
 
 
@@ -110,3 +112,14 @@ def test_too_few_classes_are_an_error_and_more_images_of_each_the_way_out(batch_
 def test_per_class_must_fit_the_batch(per_class):
     with pytest.raises(UsageError, match="does not fit a batch of 8"):
         PK(8, per_class=per_class)
+
+
+def test_a_hundred_times_as_many_classes_are_not_more_operations():
+    counts = []
+    for classes in (100, 11_318):
+        groups = by_class(torch.arange(classes).repeat_interleave(5))
+        with Work() as work:
+            PK(128, per_class=4).draw(groups, generator())
+        counts.append(work.operations)
+        assert work.elements <= max(classes, 128)
+    assert counts[0] == counts[1]

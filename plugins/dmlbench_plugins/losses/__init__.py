@@ -40,6 +40,49 @@ def offered() -> Iterator[LossPlugin]:
         reference="Movshovitz-Attias et al., ICCV 2017, arXiv 1703.07464",
     )
     yield LossPlugin(
+        id="proxy-anchor",
+        target=f"{__name__}.proxy_anchor:ProxyAnchor",
+        summary="One proxy a class is the anchor that all rows of the batch are compared with.",
+        reference="Kim et al., CVPR 2020, arXiv 2003.13911",
+    )
+    yield LossPlugin(
+        id="multi-proxy-anchor",
+        target=f"{__name__}.multi_proxy_anchor:MultiProxyAnchor",
+        summary="Proxy-Anchor with several proxies a class.",
+        reference="Saeki et al., 2021, arXiv 2110.03997",
+    )
+    yield LossPlugin(
+        id="soft-triple",
+        target=f"{__name__}.soft_triple:SoftTriple",
+        summary="Normalised softmax with several centres a class, which are drawn together.",
+        reference="Qian et al., ICCV 2019, arXiv 1909.05235",
+    )
+    yield LossPlugin(
+        id="cosface",
+        target=f"{__name__}.cosface:CosFace",
+        summary="Normalised softmax with a margin between cosines.",
+        reference="Wang et al., CVPR 2018, arXiv 1801.09414",
+    )
+    yield LossPlugin(
+        id="arcface",
+        target=f"{__name__}.arcface:ArcFace",
+        summary="Normalised softmax with a margin between angles.",
+        reference="Deng et al., CVPR 2019, arXiv 1801.07698",
+    )
+    yield LossPlugin(
+        id="n-pair",
+        target=f"{__name__}.n_pair:n_pair",
+        summary="An anchor of each class against the positives of all classes, by inner products.",
+        reference="Sohn, NIPS 2016",
+    )
+    yield LossPlugin(
+        id="norm-penalty",
+        target=f"{__name__}.norm_penalty:norm_penalty",
+        role="regulariser",
+        summary="Mean squared length of the raw embeddings.",
+        reference="Sohn, NIPS 2016",
+    )
+    yield LossPlugin(
         id="center",
         target=f"{__name__}.center:Center",
         role="regulariser",

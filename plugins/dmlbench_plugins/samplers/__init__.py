@@ -11,3 +11,23 @@ def offered() -> Iterator[SamplerPlugin]:
         target=f"{__name__}.pk:PK",
         summary="P random classes, K random images of each.",
     )
+    yield SamplerPlugin(
+        id="n-pair",
+        target=f"{__name__}.n_pair:NPair",
+        provides=("is_positive",),
+        summary="Random classes, an anchor and a positive of each.",
+        reference="Sohn, NIPS 2016",
+    )
+    yield SamplerPlugin(
+        id="n-pair-hard-classes",
+        target=f"{__name__}.n_pair_hard_classes:NPairHardClasses",
+        provides=("is_positive",),
+        summary="An anchor and a positive of classes that the network confuses.",
+        reference="Sohn, NIPS 2016",
+    )
+    yield SamplerPlugin(
+        id="hard-class",
+        target=f"{__name__}.hard_class:HardClass",
+        summary="P classes in groups of near neighbours, K random images of each.",
+        reference="Ge et al., ECCV 2018, arXiv 1810.06951",
+    )
