@@ -1,8 +1,9 @@
 """Triplet loss over every triplet of the batch."""
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional
 
 _SMALLEST_SQUARE = 1e-12
 """Keeps the square root's gradient finite for identical rows."""
@@ -17,16 +18,16 @@ def all_triplets(
     margin: float = 0.2,
     squared: bool = False,
 ) -> Float[Tensor, ""] | None:
-    """Mean of [d(a, p) - d(a, n) + margin]_+ over all (a, p, n), d the Euclidean distance or its square.
+    """Mean of [d(a, p) + margin - d(a, n)]_+ over all (a, p, n), d the Euclidean distance or its square.
 
     Divisor: the triplets, those whose hinge is closed too. None when there are none.
 
-    No triplet is written out. A sum of open hinges is linear in its distances: d(a, p) counts once for each
-    negative nearer than d(a, p) + margin, and -d(a, n) once for each positive whose reach it is in. Sorting
-    gives both counts: O(B^2 log B) steps and O(B^2) memory for O(B^3) triplets. The counts carry no gradient,
-    and need none, because they change only where a hinge is 0.
+    No triplet is written out. With each anchor's d(a, p) + margin sorted from the largest down, the hinges of
+    a negative that are open are the first ones, as many as are larger than d(a, n), and a running sum has
+    their total: O(B^2 log B) steps and O(B^2) memory for O(B^3) triplets.
     """
-    triplets = (positives.sum(dim=1) * negatives.sum(dim=1)).sum()
+    of_anchor = positives.sum(dim=1)
+    triplets = (of_anchor * negatives.sum(dim=1)).sum()
     if triplets == 0:
         return None
     # Rows near the origin: products of long rows lose small distances.
@@ -36,22 +37,7 @@ def all_triplets(
     square = square.clamp(min=_SMALLEST_SQUARE)
     distance = square if squared else square.sqrt()
 
-    reach = distance.detach() + margin
-    reached = _below(distance.detach(), negatives, reach) * positives
-    short = _below(reach, positives, distance.detach(), or_equal=True)
-    reached_by = (positives.sum(dim=1, keepdim=True) - short) * negatives
-    times = (reached - reached_by).to(distance.dtype)
-    open_hinges = reached.sum().to(distance.dtype)
-    return ((times * distance).sum() + margin * open_hinges) / triplets
-
-
-def _below(
-    values: Float[Tensor, "anchors refs"],
-    mask: Bool[Tensor, "anchors refs"],
-    bound: Float[Tensor, "anchors refs"],
-    *,
-    or_equal: bool = False,
-) -> Int[Tensor, "anchors refs"]:
-    """For each bound how many of its row's masked values are smaller (or equal)."""
-    ordered = values.masked_fill(~mask, torch.inf).sort(dim=1).values
-    return torch.searchsorted(ordered, bound.contiguous(), right=or_equal)
+    reach = (distance + margin).masked_fill(~positives, -torch.inf).topk(int(of_anchor.max()), dim=1).values
+    still_open = torch.searchsorted(-reach.detach(), -distance.detach())
+    total = functional.pad(reach.cumsum(dim=1), (1, 0)).gather(1, still_open)
+    return ((total - still_open * distance) * negatives).sum() / triplets
