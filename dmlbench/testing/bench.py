@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from dmlbench.data.augment import to_input
-from dmlbench.run.assemble import shown_columns
+from dmlbench.run.assemble import labels_of, shown_columns
 from dmlbench.testing.calling import call_plainly
 from dmlbench.testing.samples import Sample, Samples, spread
 from dmlbench.testing.services import services
 from dmlbench.testing.surroundings import USER
 from dmlbench.train.calls import Calls
-from dmlbench.train.classes import by_class
 from dmlbench.train.component import Built
+from dmlbench.train.labels import training_labels
 from dmlbench.train.memory import Memory
 from dmlbench.train.objective import part_value
 from dmlbench.train.optimisation import MAIN, Optimisation
@@ -75,11 +75,13 @@ class Bench:
                 module.double()
         self.own_parameters = self._own_parameters()
         memory = variation.get("memory", 0)
-        self._memories = {self._user: Memory(memory, self._dim)} if memory else {}
+        past = Memory(memory, self._dim, num_labels=self.recipe.facts.get("num_labels", 0))
+        self._memories = {self._user: past} if memory else {}
         self.samples = Samples(subject.data.train, self._dim, self.recipe.facts["feature_dim"])
-        for past in self._memories.values():
+        if memory:
             rows = self.samples.batch(classes=6, per_class=4)
-            past.push(nn.functional.normalize(rows.raw, dim=1), rows.labels, rows.indices)
+            labels = rows.relevance if subject.several_labels else rows.labels
+            past.push(nn.functional.normalize(rows.raw, dim=1), labels, rows.indices)
         self._calls = Calls(self.recipe, seed, self._memories)
         self._start = list(_buffers_of(self.built.module))
 
@@ -118,7 +120,7 @@ class Bench:
         scope = self._scope(sample, raw, features)
         moment = _MOMENTS.get(self.subject.role, "loss")
         if moment == "augment" and self.built.entry.plugin.at == "image":
-            columns = {"labels": sample.labels.clone(), "indices": sample.indices.clone()}
+            columns = self._known(sample)
             shown = scope.child(images=self._images(sample), source=torch.arange(len(sample)), **columns)
             return Call(self.built, "augment_images", shown, [])
         rows = self._rows(sample, raw)
@@ -137,7 +139,7 @@ class Bench:
     def _rows(self, sample: Sample, raw: Tensor) -> Rows:
         views = self.recipe.model.views(raw, self.recipe.main_head)
         columns = self._columns(sample)
-        columns |= {"labels": sample.labels.clone(), "indices": sample.indices.clone()}
+        columns |= self._known(sample)
         for role in self.recipe.sampler.entry.plugin.provides:
             columns[role] = sample.indices % 2 == 0
         if self.recipe.teacher is not None:
@@ -145,11 +147,11 @@ class Bench:
             with torch.no_grad():
                 columns["teacher"] = self.recipe.teacher.call("backbone", seen).to(self._dtype)
         if not sample.labels.is_contiguous():
-            columns |= {"labels": spread(sample.labels), "indices": spread(sample.indices)}
+            columns |= {name: spread(column) for name, column in self._known(sample).items()}
         return Rows(views, columns, torch.arange(len(sample)), len(sample))
 
     def _scope(self, sample: Sample, raw: Tensor, features: Tensor) -> Scope:
-        labels, model, main = self.subject.data.train.labels, self.recipe.model, self.recipe.main_head
+        model, main = self.recipe.model, self.recipe.main_head
         offered = {
             **services(self.subject, self._spec, self.recipe),
             "head": lambda given: model.embed(given, main),
@@ -157,9 +159,8 @@ class Bench:
             "parameters": dict(model.named_parameters()),
         }
         moment = {"epoch": 0, "step": 0, "progress": 0.0}
-        scope = Scope(values={**self.recipe.facts, **offered, **moment, "features": features})
-        scope.set("train_labels", Lazy(labels.clone))
-        scope.set("by_class", Lazy(lambda: by_class(labels)))
+        of_all = training_labels(labels_of(self._spec, self.subject.data.train), self.recipe.facts).names()
+        scope = Scope(values={**self.recipe.facts, **offered, **moment, **of_all, "features": features})
         scope.set("images", Lazy(lambda: self._images(sample)))
         scope.set("feature_maps", Lazy(lambda: self._maps(sample)))
         scope.set("heads", Lazy(lambda: {main: model.views(raw, main)["unit"]}))
@@ -178,6 +179,13 @@ class Bench:
         """What the protocol shows beside labels."""
         shown = shown_columns(self._spec, self.subject.data.train)
         return {name: column[sample.indices] for name, column in shown.items()}
+
+    def _known(self, sample: Sample) -> dict[str, Tensor]:
+        """What every row carries: its image, and its class or its labels."""
+        known = {"indices": sample.indices, "labels": sample.labels}
+        if self.subject.several_labels:
+            known = {"indices": sample.indices, "relevance": sample.relevance}
+        return {name: column.clone() for name, column in known.items()}
 
     def _own_parameters(self) -> list[Tensor]:
         """The subject's parameters that the main objective steps."""

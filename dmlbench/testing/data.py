@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 CLASSES, TEST_CLASSES, VALIDATION_CLASSES = 22, 2, 2
+FORMS = 19
 IMAGES, FEW = 5, 2
 """Pictures of a class; every sixth class has few, as classes of real data do."""
 TASK = Task(
@@ -36,7 +37,10 @@ TASK = Task(
 
 
 class Patterns:
-    """A random pattern a class, with noise of each picture's own. `domain` alternates."""
+    """A random pattern a class, with noise of each picture's own. `domain` alternates.
+
+    As labels a picture has the form of its class, which a few classes share, and some are framed or marked.
+    """
 
     needs_root = False
     downloads: tuple[Download, ...] = ()
@@ -64,7 +68,9 @@ class Patterns:
             part = "train" if number < CLASSES else "test"
             for copy in range(FEW if number % 6 == 5 else IMAGES):
                 name = f"class {number}"
-                yield Item(f"{number}/{copy}", name, name, part, columns={"domain": copy % 2})
+                marks = ("framed",) * (copy in (1, 2)) + ("marked",) * (copy == 1)
+                labels = (f"form {number % FORMS}", *marks)
+                yield Item(f"{number}/{copy}", name, name, part, {"domain": copy % 2}, labels=labels)
 
 
 def pipeline(size: int, channels: int) -> ImagePipeline:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jaxtyping import Int
+from jaxtyping import Bool
 from torch import Tensor
 
+from dmlbench.run.assemble import labels_of
 from dmlbench.testing.calling import call_plainly
 from dmlbench.testing.services import services
-from dmlbench.train.classes import by_class
 from dmlbench.train.drawing import checked_batch
-from dmlbench.train.scope import Lazy, Scope
+from dmlbench.train.labels import TrainingLabels, training_labels
+from dmlbench.train.scope import Scope
 from dmlbench.train.values import Batch
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class Draws:
-    """A sampler at its start. `labels` are the training labels as they stand."""
+    """A sampler at its start. `labels` is the class that each training image has then, or a row of yes and no
+    for each."""
 
     def __init__(self, subject: Subject) -> None:
         spec = subject.spec()
@@ -29,15 +31,15 @@ class Draws:
         self.largest = subject.scale.batch
         self._services = services(subject, spec, recipe)
         self.settings = self._sampler.settings
-        self.labels = subject.data.train.labels
+        self.labels = labels_of(spec, subject.data.train)
         self.images = len(self.labels)
+        self._training = training_labels(self.labels, recipe.facts)
 
     def batch(self, step: int) -> Batch:
         """The batch of one step, as the sampler draws it. Epochs start where they do in a run."""
         epoch_steps = self._facts["epoch_steps"]
         moment = {"epoch": step // epoch_steps, "step": step, "progress": step / self._facts["steps"]}
-        scope = Scope(values={**self._facts, **self._services, **moment, "train_labels": self.labels})
-        scope.set("by_class", Lazy(lambda: by_class(self.labels)))
+        scope = Scope(values={**self._facts, **self._services, **moment, **self._training.names()})
         if step == 0:
             self._event("on_train_start", scope, step)
         if step % epoch_steps == 0:
@@ -48,14 +50,22 @@ class Draws:
 
     def checked(self, batch: Batch) -> Batch:
         """The same, looked at as the loop does. `ContractError` for a broken promise."""
-        return checked_batch(batch, self._sampler.entry.plugin.provides, self.labels < 0, self.largest)
+        left_out = self._training.left_out
+        return checked_batch(batch, self._sampler.entry.plugin.provides, left_out, self.largest)
+
+    def shown(self, batch: Batch) -> set[int]:
+        """The classes of its images, or all labels that any of them has."""
+        rows = self.labels[batch.indices]
+        return set((rows if rows.ndim == 1 else rows.any(dim=0).nonzero().flatten()).tolist())
 
     def _event(self, name: str, scope: Scope, step: int) -> None:
         if function := self._sampler.method(name):
             call_plainly(self._sampler, name, scope, step=step, function=function)
 
-    def relabel(self, labels: Int[Tensor, " n"]) -> None:
-        self.labels = labels
+    def leave_out(self, images: Bool[Tensor, " n"]) -> None:
+        """These train no more. Only where images have one class."""
+        assert isinstance(self._training, TrainingLabels)
+        self._training.set(self.labels.masked_fill(images, -1))
 
     def state(self) -> dict[str, Any]:
         return {} if self._sampler.module is None else self._sampler.module.state_dict()

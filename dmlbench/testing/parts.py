@@ -106,9 +106,9 @@ def all_triplets(
     return Triplets(torch.stack([anchor[place], positive[place], negative]))
 
 
-def all_weights(labels: Int[Tensor, " rows"], *, empty: bool = False) -> Float[Tensor, " rows"]:
+def all_weights(source: Int[Tensor, " rows"], *, empty: bool = False) -> Float[Tensor, " rows"]:
     """One for every row, or zero."""
-    return torch.full((len(labels),), 0.0 if empty else 1.0, device=labels.device)
+    return torch.full((len(source),), 0.0 if empty else 1.0, device=source.device)
 
 
 def _places(mask: Bool[Tensor, "anchors refs"], empty: bool) -> Int[Tensor, "2 pairs"]:

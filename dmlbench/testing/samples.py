@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from dmlbench.data.store import Part
@@ -16,19 +16,21 @@ LARGE = 2**24
 
 @dataclass(frozen=True)
 class Sample:
-    """Row-aligned; `labels[i]` is the training label of image `indices[i]` unless said otherwise."""
+    """Row-aligned; `labels[i]` is the class of training image `indices[i]` unless said otherwise, and
+    `relevance[i]` says which labels it has. A component sees one of the two."""
 
     raw: Float[Tensor, "rows dim"]
     features: Float[Tensor, "rows feature"]
     labels: Int[Tensor, " rows"]
     indices: Int[Tensor, " rows"]
+    relevance: Bool[Tensor, "rows labels"]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, order: Int[Tensor, " new"]) -> Sample:
         """These rows in this order."""
-        return Sample(self.raw[order], self.features[order], self.labels[order], self.indices[order])
+        return Sample(**{name: column[order] for name, column in vars(self).items()})
 
     def shuffled(self) -> Sample:
         return self.take(self.order())
@@ -45,6 +47,7 @@ class Sample:
             self.features.t().contiguous().t(),
             spread(self.labels),
             spread(self.indices),
+            spread(self.relevance),
         )
 
     def large_labels(self) -> Sample:
@@ -65,6 +68,7 @@ class Samples:
 
     def __init__(self, train: Part, dim: int, feature_dim: int) -> None:
         self._labels = train.labels
+        self._relevance = train.relevance
         self._dim = dim
         self._feature_dim = feature_dim
         counts = torch.bincount(train.labels)
@@ -107,4 +111,6 @@ class Samples:
             centres = torch.randn(int(self._labels.max()) + 1, width, generator=generator)
             return centres[labels] + 0.8 * torch.randn(len(labels), width, generator=generator)
 
-        return Sample(rows(self._dim), rows(self._feature_dim).abs(), labels, indices)
+        return Sample(
+            rows(self._dim), rows(self._feature_dim).abs(), labels, indices, self._relevance[indices]
+        )

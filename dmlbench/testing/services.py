@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from dmlbench.run.assemble import shown_columns
+from dmlbench.run.assemble import labels_of, shown_columns
 from dmlbench.spec.run import RunSpec
 from dmlbench.train.embedding import embed_training_images
 from dmlbench.train.images import TrainingImages
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def services(subject: Subject, spec: RunSpec, recipe: Recipe) -> dict[str, Callable[..., Any]]:
     """`embed` and `embed_all`, by the untrained model."""
     data, train = subject.data, subject.data.train
-    columns = shown_columns(spec, train)
-    images = TrainingImages(data.images, train.rows, train.labels, columns, spec.track.images, recipe.device)
+    labels, columns = labels_of(spec, train), shown_columns(spec, train)
+    images = TrainingImages(data.images, train.rows, labels, columns, spec.track.images, recipe.device)
 
     def embed(indices: Int[Tensor, " n"]) -> Float[Tensor, "n dim"]:
         return embed_training_images(recipe, images, indices)

@@ -41,6 +41,11 @@ class Subject:
         """Names that any of its signatures asks for."""
         return surroundings.asked_names(self.entry)
 
+    @cached_property
+    def several_labels(self) -> bool:
+        """Whether it is checked where pictures have several labels, and no class."""
+        return surroundings.wants_several_labels(self.entry)
+
     @property
     def target(self) -> Any:
         return load_target(self.entry)

@@ -11,25 +11,24 @@ from typing import Any
 from dmlbench.protocols import load_protocol
 from dmlbench.registry.registry import load_target, registry
 from dmlbench.registry.report import Entry
-from dmlbench.run.components import check_components
+from dmlbench.run.components import check_components, components_of
 from dmlbench.run.methods import load_method
 from dmlbench.spec.component import Component
 from dmlbench.spec.method import Augmenter, Method, Term
 from dmlbench.spec.protocol import Protocol
 from dmlbench.spec.run import RunSpec
 from dmlbench.spec.track import Optimiser, Track
-from dmlbench.testing.case import NotApplicable
 from dmlbench.testing.catalogue import NETWORKS, role_of
 from dmlbench.testing.data import TASK, pipeline
 from dmlbench.testing.furniture import HOME
-from dmlbench.train.names import EVENTS, NAMES
+from dmlbench.train.names import EVENTS, NAMES, SEVERAL_LABELS
 from dmlbench.train.numerics import Numerics
 from dmlbench.train.settings import settings_model
 from dmlbench.train.signature import parameters_of
 
 SUBJECT, USER, MINER = "subject", "user", "miner"
 DIM = 8
-_METHODS = ("forward", "draw", "hold", "fuse", *EVENTS)
+_METHODS = ("forward", "draw", "hold", "fuse", "dropped", *EVENTS)
 _MINED = ("pairs", "triplets", "weights")
 _OFFERED_COLUMNS = ("domain",)
 
@@ -70,6 +69,18 @@ def asked_names(entry: Entry) -> set[str]:
     return {entry.plugin.reads.get(name, name) for name in names}
 
 
+def wants_several_labels(entry: Entry) -> bool:
+    """Whether it belongs where images have several labels: it asks for them, or a method's component does."""
+    if entry.plugin.kind == "dataset":
+        return False
+    if entry.plugin.kind != "method":
+        return bool(asked_names(entry) & SEVERAL_LABELS)
+    home = entry.full_id.partition(":")[0]
+    parts = components_of(load_method(entry), _track(scale_of(entry), channels=3, several=False))
+    found = (registry().find(kind, component.component, home=home) for kind, _, component in parts)
+    return any(wants_several_labels(part) for part in found)
+
+
 def missing_settings(entry: Entry, given: Mapping[str, Any]) -> list[str]:
     """Settings that have no default and are not given."""
     fields = settings_model(load_target(entry), entry.plugin.id).model_fields
@@ -79,15 +90,10 @@ def missing_settings(entry: Entry, given: Mapping[str, Any]) -> list[str]:
 def surround(
     entry: Entry, settings: Mapping[str, Any], *, empty_miner: bool = False, memory: int = 0
 ) -> Method:
-    """A method with the component in it. `empty_miner`: nothing is mined. `memory`: its refs are older rows.
-
-    Raises `NotApplicable` for a component that needs what no recipe can offer yet.
-    """
+    """A method with the component in it. `empty_miner`: nothing mined. `memory`: its refs are older rows."""
     if entry.plugin.kind == "method":
         return load_method(entry)
     role, asked = role_of(entry), asked_names(entry)
-    if "relevance" in asked:
-        raise NotApplicable("needs several labels a picture, which no data set of the kit has")
     subject = {"component": _name(entry), "settings": dict(settings)}
     parts: dict[str, Any] = {"terms": {USER: Term(component=f"{HOME}:pull-and-push")}}
     if "teacher" in asked:
@@ -127,14 +133,14 @@ def run_spec(
     entry: Entry, method: Method, *, channels: int = 3, numerics: str = "cpu-fp32", seed: int = 0
 ) -> RunSpec:
     """The method as a run on the kit's data; the same checks as before any run."""
-    scale = scale_of(entry)
-    track = _track(scale, channels)
+    several = wants_several_labels(entry)
+    track = _track(scale_of(entry), channels, several)
     columns = () if entry.plugin.kind in ("method", "dataset") else asked_names(entry)
     home = entry.full_id.partition(":")[0]
     return RunSpec(
         name=f"{home}:rehearsal",
         method=method,
-        protocol=_protocol(tuple(name for name in _OFFERED_COLUMNS if name in columns)),
+        protocol=_protocol(tuple(name for name in _OFFERED_COLUMNS if name in columns), several),
         task=TASK,
         track=track,
         profile="smoke",
@@ -145,7 +151,8 @@ def run_spec(
     )
 
 
-def _track(scale: Scale, channels: int) -> Track:
+def _track(scale: Scale, channels: int, several: bool) -> Track:
+    by_class = Component(component="dmlbench:pk", settings={"per_class": 4})
     return Track(
         id="rehearsal",
         summary="A small network, a few steps.",
@@ -155,7 +162,7 @@ def _track(scale: Scale, channels: int) -> Track:
         images=pipeline(scale.size, channels),
         pretraining="none",
         batch_size=scale.batch,
-        sampler=Component(component="dmlbench:pk", settings={"per_class": 4}),
+        sampler=Component(component="dmlbench:random") if several else by_class,
         optimiser=Optimiser(
             name="adamw", rate=Decimal("0.002"), weight_decay=Decimal("0.0005"), schedule="cosine"
         ),
@@ -164,12 +171,11 @@ def _track(scale: Scale, channels: int) -> Track:
     )
 
 
-def _protocol(columns: tuple[str, ...]) -> Protocol:
+def _protocol(columns: tuple[str, ...], several: bool) -> Protocol:
     rules = load_protocol("zero-shot/v1")
     # A few steps on few images: passes over all of them would soon be more than a run may use.
-    return rules.model_copy(
-        update={"id": "local/rehearsal/v1", "status": "draft", "columns": columns, "extra_forwards": 100}
-    )
+    own = {"id": "local/rehearsal/v1", "status": "draft", "columns": columns, "extra_forwards": 100}
+    return rules.model_copy(update={**own, "labels": "several" if several else "one"})
 
 
 def _name(entry: Entry) -> str:

@@ -27,6 +27,7 @@ LOSSES = {
     "losses:hides_nan": "values/nan-shown",
     "losses:detached_part": "gradient/correct",
     "losses:wrong_backward": "gradient/correct",
+    "losses:mean_over_nothing_shared": "degenerate/all-distinct",
     "stateful:Attribute": "state/declared",
     "stateful:closure": "state/declared",
     "stateful:global_state": "state/resume",
@@ -44,6 +45,7 @@ MINERS = {
     "miners:twice": ("triplets", "miner/no-duplicates"),
     "miners:first_half": ("pairs", "order/rows"),
     "miners:table_of_fifty": ("weights", "miner/large-batch"),
+    "miners:equal_labels_alone": ("pairs", "miner/right-classes"),
 }
 SAMPLERS = {
     "samplers:NeverTheLast": "sampler/every-class",
@@ -51,6 +53,7 @@ SAMPLERS = {
     "samplers:KeepsLeftOut": "sampler/left-out",
     "samplers:Uneven": "sampler/per-class",
     "samplers:LooksAhead": "sampler/no-look-ahead",
+    "samplers:OneLabelNever": "sampler/every-class",
 }
 AUGMENTERS = {
     "augmenters:wrong_width": "augmenter/form",

@@ -26,6 +26,20 @@ def test_a_sample_has_the_labels_of_its_images(samples):
         assert torch.equal(labels[sample.indices], sample.labels)
 
 
+def test_labels_shared_are_as_odd_as_classes_are(samples):
+    def shared(sample):
+        assert torch.equal(sample.relevance, prepared(16).train.relevance[sample.indices])
+        others = ~torch.eye(len(sample), dtype=torch.bool)
+        return (sample.relevance.int() @ sample.relevance.int().T)[others].view(len(sample), -1)
+
+    assert (shared(samples.one_class()) > 0).all()
+    assert (shared(samples.all_distinct()) == 0).all()
+    ordinary = shared(samples.batch())
+    assert set(ordinary.unique().tolist()) == {0, 1, 2}
+    assert (ordinary > 0).any(dim=1).all()
+    assert (ordinary == 0).any(dim=1).all()
+
+
 def test_odd_samples_are_odd_in_their_way(samples):
     assert len(samples.one_row()) == 1
     assert len(samples.one_class().labels.unique()) == 1

@@ -23,6 +23,11 @@ SOUND = [
     ("augmenter", "shown_twice", {"at": "image"}),
     ("augmenter", "towards_the_mean", {"at": "raw"}),
     ("backbone", "TwoChannels", {}),
+    ("loss", "shared_labels", {}),
+    ("loss", "LabelProxies", {}),
+    ("miner", "alike_and_unlike", {"yields": "triplets"}),
+    ("sampler", "RareLabelsFirst", {}),
+    ("augmenter", "between_sharers", {"at": "unit"}),
 ]
 
 

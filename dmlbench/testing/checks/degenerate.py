@@ -63,6 +63,8 @@ _odd(
     after=_STEADY,
 )
 def large_labels(subject: Subject) -> None:
+    if subject.several_labels:
+        raise NotApplicable("reads labels that are rows of yes and no, without numbers")
     if named := sorted(subject.asks & _INDEXED):
         raise NotApplicable(f"labels index its classes (it asks for {', '.join(named)})")
     bench = Bench(subject)
@@ -110,8 +112,8 @@ def other_refs(subject: Subject) -> None:
     sound(bench, bench.samples.batch())
 
 
-_PAIRWISE = {"anchors", "refs", "ref_labels", "similarity", "positives", "negatives"}
-_SQUARE = {"embeddings", "labels", "raw", "unit", "ball", "weights", "indices", "source"}
+_PAIRWISE = {"anchors", "refs", "ref_labels", "ref_relevance", "similarity", "positives", "negatives"}
+_SQUARE = {"embeddings", "labels", "relevance", "raw", "unit", "ball", "weights", "indices", "source"}
 
 
 def random_draws(subject: Subject, bench: Bench, sample: Sample) -> bool:

@@ -11,6 +11,7 @@ from dmlbench.errors import ContractError
 from dmlbench.testing.case import CheckFailed, NotApplicable
 from dmlbench.testing.catalogue import promise
 from dmlbench.testing.draws import Draws
+from dmlbench.train.values import Batch
 
 if TYPE_CHECKING:
     from dmlbench.testing.subject import Subject
@@ -54,6 +55,7 @@ def batch(subject: Subject) -> None:
 )
 def per_class(subject: Subject) -> None:
     draws = Draws(subject)
+    _refuse_several_labels(subject)
     promised = draws.settings.get("per_class")
     if not isinstance(promised, int):
         raise NotApplicable("has no setting `per_class`")
@@ -70,17 +72,18 @@ def per_class(subject: Subject) -> None:
 @promise(
     "sampler/every-class",
     _SAMPLER,
-    "A class that is never drawn is not trained on, whatever the record says of the training set.",
+    "A class, or a label, that is never drawn is not trained on, whatever is recorded of the training set.",
     after=("sampler/batch",),
 )
 def every_class(subject: Subject) -> None:
     draws = Draws(subject)
-    missing = set(draws.labels.tolist())
+    missing = draws.shown(Batch(torch.arange(draws.images)))
     for step in range(MANY):
-        missing -= set(draws.labels[draws.batch(step).indices].tolist())
+        missing -= draws.shown(draws.batch(step))
         if not missing:
             return
-    raise CheckFailed(f"class {min(missing)} is in none of {MANY} batches ({len(missing)} such classes)")
+    what = "label" if subject.several_labels else "class"
+    raise CheckFailed(f"{what} {min(missing)} is in none of {MANY} batches ({len(missing)} like it)")
 
 
 @promise(
@@ -91,9 +94,8 @@ def every_class(subject: Subject) -> None:
 )
 def left_out(subject: Subject) -> None:
     draws = Draws(subject)
-    labels = draws.labels.clone()
-    labels[::3] = -1
-    draws.relabel(labels)
+    _refuse_several_labels(subject)
+    draws.leave_out(torch.arange(draws.images) % 3 == 0)
     try:
         for step in range(_FEW):
             draws.checked(draws.batch(step))
@@ -117,6 +119,11 @@ def no_look_ahead(subject: Subject) -> None:
             raise CheckFailed(
                 f"with the state from before step {step}, a new sampler draws another batch there"
             )
+
+
+def _refuse_several_labels(subject: Subject) -> None:
+    if subject.several_labels:
+        raise NotApplicable("is for images with several labels, which have no class and all train")
 
 
 def _copied(state: dict[str, object]) -> dict[str, object]:

@@ -12,6 +12,11 @@ def offered() -> Iterator[SamplerPlugin]:
         summary="P random classes, K random images of each.",
     )
     yield SamplerPlugin(
+        id="random",
+        target=f"{__name__}.random:random_images",
+        summary="Random images, whatever they show.",
+    )
+    yield SamplerPlugin(
         id="n-pair",
         target=f"{__name__}.n_pair:NPair",
         provides=("is_positive",),

@@ -120,6 +120,15 @@ def wrong_backward(embeddings):
     return _Square.apply(embeddings - centre + 1).sum()
 
 
+def mean_over_nothing_shared(similarity, relevance, ref_relevance):
+    """Of rows with several labels."""
+    if len(relevance) == 1:
+        return None
+    shared = relevance.float() @ ref_relevance.float().T
+    shared = shared.masked_fill(torch.eye(len(shared), dtype=torch.bool), 0)
+    return (similarity * shared).sum() / shared.sum()
+
+
 def _pull(embeddings, same):
     distances = (embeddings[:, None] - embeddings).square().sum(dim=2)
     return (distances * same).sum() / len(embeddings)

@@ -59,3 +59,11 @@ class LooksAhead(nn.Module):
     def draw(self, by_class):
         batch = next(self.batches)
         return batch[torch.isin(batch, torch.cat(list(by_class.values())))]
+
+
+class OneLabelNever(nn.Module):
+    """Of images with several labels: one label's are left out."""
+
+    def draw(self, train_relevance, generator, batch_size):
+        without = (~train_relevance[:, 0]).nonzero().flatten()
+        return without[torch.randperm(len(without), generator=generator)[:batch_size]]

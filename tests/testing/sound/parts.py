@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dmlbench.api import Batch, NewRows, ParamGroup, State
+from dmlbench.api import Batch, NewRows, ParamGroup, State, Triplets
 
 
 def two_parts(heads, domain, labels):
@@ -148,3 +148,59 @@ class NeedsMargin(nn.Module):
     def forward(self, embeddings, labels):
         gap = (embeddings @ embeddings.T) * (labels[:, None] != labels)
         return functional.softplus(gap - self.margin).sum() / len(embeddings)
+
+
+def shared_labels(similarity, relevance, ref_relevance, positives, negatives):
+    """Similarities as the shares of common labels have them: images with several labels."""
+    shared = relevance.double() @ ref_relevance.double().T
+    either = relevance.sum(dim=1, keepdim=True) + ref_relevance.sum(dim=1) - shared
+    gap = (similarity - (shared / either).to(similarity.dtype)).square()
+    return (gap * (positives | negatives)).sum() / len(similarity)
+
+
+class LabelProxies(nn.Module):
+    """A proxy for each label, weighed by how rare it is."""
+
+    def __init__(self, num_labels, embedding_dim, label_counts):
+        super().__init__()
+        self.proxies = nn.Parameter(torch.randn(num_labels, embedding_dim))
+        self.register_buffer("weights", 1 / label_counts.clamp(min=1).float())
+
+    def forward(self, embeddings, relevance):
+        cosines = embeddings @ functional.normalize(self.proxies, dim=1).T
+        losses = functional.softplus(-4 * cosines * (2 * relevance.int() - 1))
+        return (losses * self.weights).sum() / len(embeddings)
+
+
+def alike_and_unlike(anchors, relevance, positives, negatives):
+    """Each anchor with the positive that shares most labels and the nearest of those that share none."""
+    shared = (relevance.float() @ relevance.float().T).masked_fill(~positives, -1)
+    near = (anchors @ anchors.T).masked_fill(~negatives, -torch.inf)
+    chosen = (positives.any(dim=1) & negatives.any(dim=1)).nonzero()[:, 0]
+    # Of equally alike ones the farthest, so that the order of the rows decides nothing.
+    best = (shared - (anchors @ anchors.T) / 4).masked_fill(~positives, -torch.inf)
+    return Triplets(torch.stack([chosen, best.argmax(dim=1)[chosen], near.argmax(dim=1)[chosen]]))
+
+
+class RareLabelsFirst(nn.Module):
+    """A sampler that draws half a batch by a label in turn, and half at random."""
+
+    def __init__(self, batch_size, num_labels):
+        super().__init__()
+        self.half = batch_size // 2
+        self.register_buffer("turn", torch.zeros((), dtype=torch.int64))
+
+    def draw(self, train_relevance, train_indices, generator):
+        has = train_relevance[:, int(self.turn) % train_relevance.shape[1]].nonzero().flatten()
+        self.turn += 1
+        own = has[torch.randperm(len(has), generator=generator)[: self.half]]
+        rest = train_indices[torch.randperm(len(train_indices), generator=generator)]
+        return torch.cat([own, rest[~torch.isin(rest, own)][: self.half]])
+
+
+def between_sharers(unit, relevance):
+    """A row between each row and the next one that shares a label with it."""
+    shares = (relevance.int() @ relevance.int().T > 0) & ~torch.eye(len(unit), dtype=torch.bool)
+    source = shares.any(dim=1).nonzero()[:, 0]
+    other = shares[source].int().argmax(dim=1)
+    return NewRows(functional.normalize(unit[source] + unit[other], dim=1), source)
