@@ -112,6 +112,16 @@ def test_hinges_of_exactly_zero_are_closed_on_both_sides(pairs, seed, margin):
     assert found == pytest.approx(expected, abs=2e-6)
 
 
+def test_a_hinge_of_exactly_zero_moves_nothing():
+    rows = torch.tensor([[0.0], [1.0], [2.0]], dtype=torch.float64, requires_grad=True)
+    positives, negatives = (torch.zeros(3, 3, dtype=torch.bool) for _ in range(2))
+    positives[0, 1] = negatives[0, 2] = True
+    loss = all_triplets(rows, rows, positives, negatives, margin=1.0)
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(rows.grad, torch.zeros_like(rows))
+
+
 def test_a_sum_and_a_difference_that_round_differently_agree_on_what_is_open(pairs):
     generator = torch.Generator().manual_seed(0)
     rows = (0.1 * torch.randint(30, (64, 1), generator=generator)).float()
