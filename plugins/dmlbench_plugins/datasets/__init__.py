@@ -30,3 +30,11 @@ def offered() -> Iterator[DatasetPlugin]:
         attribution="Klasson, Zhang, Kjellström, WACV 2019",
         reference="Klasson, Zhang, Kjellström, WACV 2019, arXiv 1901.00711",
     )
+    yield DatasetPlugin(
+        id="cub200-2011",
+        target=f"{__name__}.cub200_2011:Cub200",
+        summary="11,788 photos of 200 kinds of birds.",
+        licence="non-commercial research; the photos belong to their photographers",
+        attribution="Wah, Branson, Welinder, Perona, Belongie, Caltech CNS-TR-2011-001",
+        reference="Wah, Branson, Welinder, Perona, Belongie, Caltech CNS-TR-2011-001",
+    )
