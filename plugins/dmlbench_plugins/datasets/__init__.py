@@ -38,3 +38,11 @@ def offered() -> Iterator[DatasetPlugin]:
         attribution="Wah, Branson, Welinder, Perona, Belongie, Caltech CNS-TR-2011-001",
         reference="Wah, Branson, Welinder, Perona, Belongie, Caltech CNS-TR-2011-001",
     )
+    yield DatasetPlugin(
+        id="cars196",
+        target=f"{__name__}.cars196:Cars196",
+        summary="16,185 photos of 196 models of cars.",
+        licence="non-commercial research, as ImageNet",
+        attribution="Krause, Stark, Deng, Fei-Fei, 3dRR 2013",
+        reference="Krause, Stark, Deng, Fei-Fei, 3dRR 2013",
+    )

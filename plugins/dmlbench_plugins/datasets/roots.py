@@ -19,17 +19,17 @@ def folder_with(root: Path | None, *marks: str, way_out: str) -> Folder:
 
     The zip file is `root` itself or lies in it. `DataError` when there is none, or no whole zip file.
     """
-    if root is None:
-        raise DataError("the data set is read from the folder or zip file that holds it", way_out=way_out)
-    for folder in folders(root):
+    for folder in folders(root, way_out=way_out):
         if all((folder / mark).exists() for mark in marks):
             return folder
     named = " and ".join(marks)
     raise DataError(f"there is no folder with {named} here", place=root, way_out=way_out)
 
 
-def folders(root: Path) -> Iterator[Folder]:
+def folders(root: Path | None, *, way_out: str) -> Iterator[Folder]:
     """`root` and what is below it, outer ones first, by name; then those in zip files at or in `root`."""
+    if root is None:
+        raise DataError("the data set is read from the folder or zip file that holds it", way_out=way_out)
     if root.is_dir():
         level: Sequence[Path] = [root]
         for _ in range(DEPTH + 1):
