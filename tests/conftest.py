@@ -198,3 +198,31 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def class_folders() -> Callable[..., Path]:
+    """Make a folder of class folders: `class_folders(root, classes, each)` writes `root/class N/M.png`."""
+    import numpy as np
+    from PIL import Image
+
+    def make(
+        root: Path,
+        classes: int = 10,
+        each: int = 3,
+        *,
+        names: str = "class {}",
+        size: tuple[int, int] = (40, 30),
+        seed: int = 0,
+    ) -> Path:
+        draws = np.random.default_rng(seed)
+        for number in range(classes):
+            folder = root / names.format(number)
+            folder.mkdir(parents=True)
+            colour = draws.integers(0, 255, (1, 1, 3))
+            for n in range(each):
+                field = np.clip(colour + draws.integers(-40, 40, (3, 3, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(field).resize(size, Image.Resampling.BICUBIC).save(folder / f"{n}.png")
+        return root
+
+    return make

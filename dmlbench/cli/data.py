@@ -34,13 +34,17 @@ def prepare(
       dmlbench data prepare omniglot --from ~/omniglot
     """
     from dmlbench.data.download import download as fetch
-    from dmlbench.protocols import load_task, load_track
+    from dmlbench.errors import UsageError
+    from dmlbench.protocols import load_track
     from dmlbench.run.home import data_home, dataset_of, ready
+    from dmlbench.run.tasks import is_own, task_named
 
-    the_task = load_task(task)
+    the_task = task_named(task, progress=_on_one_line("{0:,} of {1:,} files read"))
+    if is_own(the_task) and (root or download):
+        raise UsageError(f"{task} says where its files are", way_out=f"dmlbench data prepare {task}")
     images = load_track(track or the_task.track).images
     if download:
-        root = root or data_home() / "downloads" / task
+        root = root or data_home() / "downloads" / the_task.id
         fetch(dataset_of(the_task), root, check=not no_check, progress=_on_one_line("{0}: {1:,} bytes"))
     data = ready(
         the_task,
@@ -50,7 +54,8 @@ def prepare(
         allow_partial=allow_partial,
         progress=_on_one_line("{0:,} of {1:,} pictures"),
     )
-    click.echo(f"{task}: {data.images.shape[0]:,} pictures of {images.size} x {images.size} in {data.folder}")
+    size = f"{images.size} x {images.size}"
+    click.echo(f"{the_task.id}: {data.images.shape[0]:,} pictures of {size} in {data.folder}")
     for path in data.left_out:
         click.echo(f"left out: {path}", err=True)
 
@@ -60,13 +65,14 @@ def prepare(
 @click.option("--track", help="The image size to verify [default: that of the task's track].")
 def verify(task: str, track: str | None) -> None:
     """Check that the prepared pictures of TASK are still what was written."""
-    from dmlbench.protocols import load_task, load_track
+    from dmlbench.protocols import load_track
     from dmlbench.run.home import ready
+    from dmlbench.run.tasks import task_named
 
-    the_task = load_task(task)
+    the_task = task_named(task)
     data = ready(the_task, load_track(track or the_task.track).images)
     data.verify()
-    click.echo(f"{task}: {data.images.shape[0]:,} pictures, fingerprint {data.fingerprint}")
+    click.echo(f"{the_task.id}: {data.images.shape[0]:,} pictures, fingerprint {data.fingerprint}")
 
 
 def _on_one_line(form: str) -> Callable[..., None]:

@@ -42,7 +42,7 @@ def add(runs: tuple[Path, ...], root: Path) -> None:
     not added and makes the exit code 1.
     """
     from dmlbench.errors import UsageError
-    from dmlbench.protocols import frozen_ids
+    from dmlbench.protocols import is_ranked
     from dmlbench.results import layout, store
     from dmlbench.results.gather import run_entries
 
@@ -51,12 +51,11 @@ def add(runs: tuple[Path, ...], root: Path) -> None:
         raise UsageError(
             "no finished run was found", place=", ".join(map(str, runs)), way_out="dmlbench run METHOD"
         )
-    frozen = frozen_ids()
     differing = 0
     for entry in entries:
         record = entry.record
-        done = store.add(root, record, frozen=frozen, sums=entry.sums())
-        where = layout.board(root, record, frozen=frozen)
+        done = store.add(root, record, frozen=is_ranked, sums=entry.sums())
+        where = layout.board(root, record, frozen=is_ranked)
         what = f"{record.method} seed {record.seed} {record.profile}/{record.scored}"
         click.echo(f"{done}: {what} -> {where}")
         if done == "differs":
@@ -97,10 +96,10 @@ def check(root: Path, primary: str) -> None:
 
     One line a problem; any problem makes the exit code 1.
     """
-    from dmlbench.protocols import frozen_ids
+    from dmlbench.protocols import is_ranked
     from dmlbench.results import check as checking
 
-    report = checking.check(root, frozen=frozen_ids(), primary=primary)
+    report = checking.check(root, frozen=is_ranked, primary=primary)
     for problem in report.problems:
         click.echo(f"{problem.place}: {problem.message}")
     counts = f"{report.boards} boards, {report.records} records, {report.struck} struck"

@@ -90,11 +90,10 @@ def _show_method(name: str) -> None:
 
 def _show_rule(kind: str, name: str) -> None:
     from dmlbench import protocols
+    from dmlbench.run.tasks import task_named
     from dmlbench.spec.model import digest
 
-    load = {"protocol": protocols.load_protocol, "track": protocols.load_track, "task": protocols.load_task}[
-        kind
-    ]
+    load = {"protocol": protocols.load_protocol, "track": protocols.load_track, "task": task_named}[kind]
     rule = load(name)
     click.echo(f"# {digest(rule)}")
     _print_spec(rule)

@@ -41,12 +41,7 @@ def read_picture(dataset: Dataset, item: Item, size: int, channels: int) -> tupl
         source = hashlib.sha256(dataset.source(item)).hexdigest()
         picture = dataset.picture(item, size)
     except UNREADABLE as error:
-        problem = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise UnreadablePicture(
-            f"{item.path} cannot be read: {problem or type(error).__name__}",
-            place=f"data set {type(dataset).__name__}",
-            way_out="replace the file and issue the command again, or leave it out with --allow-partial",
-        ) from error
+        raise unreadable(dataset, item, error) from error
     if picture.size != (size, size) or picture.mode not in ("L", "RGB"):
         raise ContractError(
             f"`picture` returned {picture.width} x {picture.height} pixels of mode {picture.mode}; "
@@ -54,6 +49,16 @@ def read_picture(dataset: Dataset, item: Item, size: int, channels: int) -> tupl
             place=f"{type(dataset).__name__}, {item.path}",
         )
     return source, picture.convert("L" if channels == 1 else "RGB").tobytes()
+
+
+def unreadable(dataset: Dataset, item: Item, error: Exception) -> UnreadablePicture:
+    """What reading the item raised, in words that name it."""
+    problem = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error)
+    return UnreadablePicture(
+        f"{item.path} cannot be read: {problem or type(error).__name__}",
+        place=item.place or f"data set {type(dataset).__name__}",
+        way_out="replace the file and issue the command again, or leave it out with --allow-partial",
+    )
 
 
 def fingerprint(sources: Iterable[tuple[Item, str]]) -> str:

@@ -12,8 +12,9 @@ from filelock import FileLock
 
 from dmlbench.data.build import Build, Progress, manifest
 from dmlbench.data.items import Dataset, Item
+from dmlbench.data.listing import items_of
 from dmlbench.data.store import META, Prepared
-from dmlbench.errors import ContractError, DataError
+from dmlbench.errors import DataError
 from dmlbench.files import read_json, write_json
 from dmlbench.spec.model import digest
 from dmlbench.spec.task import Task
@@ -61,7 +62,7 @@ def prepare(
             latest = official.with_suffix(".latest")
             if root is None and dataset.needs_root and latest.is_file():
                 return Prepared.open(place / read_json(latest)["store"])
-            items = _items(dataset, root)
+            items = items_of(dataset, root)
             key["items"] = manifest(items)
             loose, partial = _folder(place, key), _folder(place, key | {"partial": True})
             reusable = [loose] * (task.fingerprint is None or not check) + [partial] * allow_partial
@@ -100,34 +101,6 @@ def _building(place: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _items(dataset: Dataset, root: Path | None) -> Sequence[Item]:
-    try:
-        items = dataset.items(root)
-    except OSError as error:
-        raise DataError(
-            f"cannot read the data set: {error.strerror}", place=error.filename or root
-        ) from error
-    if not items:
-        raise DataError("the data set has no items", place=root or type(dataset).__name__)
-    seen: set[str] = set()
-    for item in items:
-        if item.path in seen:
-            raise DataError(f"two items are called {item.path}", place=root or type(dataset).__name__)
-        if item.columns.keys() != items[0].columns.keys():
-            raise ContractError(
-                f"{item.path} has columns {sorted(item.columns)}, the first item {sorted(items[0].columns)}",
-                place=f"{type(dataset).__name__}.items",
-            )
-        if bool(item.labels) != bool(items[0].labels) or len(set(item.labels)) < len(item.labels):
-            raise ContractError(
-                f"{item.path} has the labels {list(item.labels)}, the first item {list(items[0].labels)}",
-                place=f"{type(dataset).__name__}.items",
-                way_out="every item has one or more labels, each once, or none has any",
-            )
-        seen.add(item.path)
-    return items
 
 
 def _lacks(dataset: Dataset, items: Sequence[Item], allow_partial: bool) -> str:

@@ -19,10 +19,13 @@ def split_items(items: Sequence[Item], split: Split) -> dict[Side, list[Item]]:
     """Each item on exactly one side, sorted by path; the order of `items` does not matter.
 
     Raises `SpecError` when the split lacks what its rule needs, `DataError` when a class has two groups or
-    two official parts, or when a side would be empty.
+    two parts, or when a side would be empty.
     """
     groups = _classes_by_group(items)
-    side_of = _by_group(groups, split) if split.rule == "by-group" else _official(items, groups, split)
+    if split.rule == "by-group":
+        side_of = _by_group(groups, split)
+    else:
+        side_of = (_official if split.rule == "official" else _given)(items, groups, split)
     sides: dict[Side, list[Item]] = {side: [] for side in SIDES}
     for item in sorted(items, key=lambda item: item.path):
         sides[side_of[item.group]].append(item)
@@ -78,6 +81,36 @@ def _official(items: Sequence[Item], groups: dict[str, set[str]], split: Split) 
     return {g: "validation" if g in validates else "train" if g in trains else "test" for g in groups}
 
 
+def _given(items: Sequence[Item], groups: dict[str, set[str]], split: Split) -> dict[str, Side]:
+    """Sides as the items say; if none validates, training groups do until their classes reach the share."""
+    sides: dict[str, Side] = {}
+    first: dict[str, Item] = {}
+    for item in items:
+        if not item.part:
+            raise DataError(
+                f"{item.path} is on no side", place=item.place or None, way_out="train, validation or test"
+            )
+        before = first.setdefault(item.group, item)
+        if sides.setdefault(item.group, item.part) != item.part:
+            what = f"class {item.label!r}" if item.label == before.label else f"group {item.group!r}"
+            raise DataError(
+                f"{what} is on two sides: {before.part} and {item.part}",
+                place=" and ".join(one.place or one.path for one in (before, item)),
+                way_out="whole classes train, validate or test: nothing else is zero-shot",
+            )
+    if "validation" not in sides.values():
+        if split.validation is None:
+            raise SpecError("the rule 'given' needs `validation`, a share of the classes", place="split")
+        trains = [group for group in seeded_order(groups, split.seed) if sides[group] == "train"]
+        end = split.validation * sum(len(groups[group]) for group in trains)
+        classes = 0
+        for group in trains:
+            if classes < end:
+                sides[group] = "validation"
+            classes += len(groups[group])
+    return sides
+
+
 def _classes_by_group(items: Sequence[Item]) -> dict[str, set[str]]:
     group_of: dict[str, str] = {}
     groups: dict[str, set[str]] = {}
@@ -85,7 +118,7 @@ def _classes_by_group(items: Sequence[Item]) -> dict[str, set[str]]:
         if group_of.setdefault(item.label, item.group) != item.group:
             raise DataError(
                 f"class {item.label!r} is in two groups, {group_of[item.label]!r} and {item.group!r}",
-                place=item.path,
+                place=item.place or item.path,
             )
         groups.setdefault(item.group, set()).add(item.label)
     return groups

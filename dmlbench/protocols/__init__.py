@@ -13,6 +13,7 @@ from typing import TypeVar
 from dmlbench.errors import UsageError, nearest
 from dmlbench.spec.model import digest
 from dmlbench.spec.protocol import Protocol
+from dmlbench.spec.record import Record
 from dmlbench.spec.task import Task
 from dmlbench.spec.toml import load_spec
 from dmlbench.spec.track import Track
@@ -45,8 +46,17 @@ def ids(kind: str) -> list[str]:
 
 
 def frozen_ids() -> set[str]:
-    """Protocols whose ranked records may stand in a ranked table."""
+    """Protocols whose ranked records may stand in a ranked table, if task and track are official too."""
     return {name for name in _files("protocol", HERE) if load_protocol(name).status == "frozen"}
+
+
+def is_ranked(record: Record) -> bool:
+    """Whether a record's rules are all official and its protocol frozen: own tasks are compared apart."""
+    if record.protocol not in frozen_ids():
+        return False
+    noises = ["", *(f"-{noise.id}" for noise in load_protocol(record.protocol).noises)]
+    tasks = {f"{task}{noise}" for task in _files("task", HERE) for noise in noises}
+    return record.task in tasks and record.track in _files("track", HERE)
 
 
 def locked() -> dict[str, dict[str, str]]:
@@ -98,4 +108,14 @@ def write_lock() -> None:
     LOCK.write_text(json.dumps(current(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-__all__ = ["current", "frozen_ids", "ids", "load_protocol", "load_task", "load_track", "locked", "write_lock"]
+__all__ = [
+    "current",
+    "frozen_ids",
+    "ids",
+    "is_ranked",
+    "load_protocol",
+    "load_task",
+    "load_track",
+    "locked",
+    "write_lock",
+]

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
-import platformdirs
-
 from dmlbench.data.items import Dataset
+from dmlbench.data.place import data_home as data_home
 from dmlbench.data.prepare import prepare
 from dmlbench.data.store import Prepared
 from dmlbench.errors import DataError
 from dmlbench.registry.registry import load_target, registry
+from dmlbench.run.tasks import called
 from dmlbench.spec.task import Task
 from dmlbench.spec.track import ImagePipeline
 from dmlbench.train.settings import resolve_settings
-
-
-def data_home() -> Path:
-    """`$DMLBENCH_HOME`, or the user's cache folder."""
-    return Path(os.environ.get("DMLBENCH_HOME") or platformdirs.user_cache_dir("dmlbench")) / "data"
 
 
 def dataset_of(task: Task) -> Dataset:
@@ -42,19 +36,24 @@ def ready(
 ) -> Prepared:
     """The prepared data of `task`: as it is there, made from installed packages, or made from `root`.
 
+    `root` is where the task says that its files are, if it says so.
+
     Raises `DataError` when the data set has to be fetched first, when it is not what the task names, and when
     what was prepared has been damaged since.
     """
+    name = called(task)
+    if root is None and task.source:
+        root = Path(task.source)
     if root is not None and not root.exists():
         raise DataError(
-            "no such folder or file", place=root, way_out=f"dmlbench data prepare {task.id} --from FOLDER"
+            "no such folder or file", place=root, way_out=f"dmlbench data prepare {name} --from FOLDER"
         )
 
     def damaged(error: Exception) -> DataError:
         return DataError(
             f"the prepared data is damaged: {type(error).__name__}: {error}",
             place=data_home() / task.id,
-            way_out=f"delete the folder, then dmlbench data prepare {task.id}",
+            way_out=f"delete the folder, then dmlbench data prepare {name}",
         )
 
     try:

@@ -12,10 +12,11 @@ from pathlib import Path
 import torch
 
 from dmlbench.errors import UsageError
-from dmlbench.protocols import load_protocol, load_task, load_track
+from dmlbench.protocols import load_protocol, load_track
 from dmlbench.run.components import check_components
 from dmlbench.run.methods import resolve_method
 from dmlbench.run.noises import chosen_noises, knows_noise
+from dmlbench.run.tasks import task_named
 from dmlbench.spec.protocol import ProfileName, Scored
 from dmlbench.spec.run import RunSpec
 from dmlbench.spec.track import Track
@@ -55,7 +56,7 @@ def plan(
 
     Raises `UsageError` or `SpecError` for an unknown method, task, track, component or setting.
     """
-    the_task = load_task(task)
+    the_task = task_named(task)
     the_protocol = load_protocol(protocol or the_task.protocol)
     the_track = load_track(track or the_task.track)
     if profile not in the_protocol.profiles:

@@ -15,14 +15,16 @@ class Split(Spec):
 
     `by-group`: groups (an item's `group`, e.g. a base concept) are drawn in a seeded order until each share
     of the classes is reached. `official`: items whose `part` is `train` train or validate, the others test;
-    validation takes whole groups (e.g. alphabets) from a seeded order.
+    validation takes whole groups (e.g. alphabets) from a seeded order. `given`: an item's `part` is its side;
+    where none validates, whole groups of the training part do, in a seeded order.
     """
 
-    rule: Literal["by-group", "official"]
+    rule: Literal["by-group", "official", "given"]
     seed: int
     train: Number | None = None
     validation: Number | None = None
-    """`by-group`: shares of the classes; the rest tests."""
+    """`by-group`: shares of the classes; the rest tests. `given`: the share of the training classes that
+    validates where no item does."""
     validation_groups: int | None = None
     """`official`: how many groups of the training part validate."""
 
@@ -38,4 +40,6 @@ class Task(Spec):
     """The track used when none is named."""
     protocol: str = Field(default="zero-shot/v1", json_schema_extra=PROSE)
     fingerprint: Digest | None = None
-    """sha256 over (path, source sha256, class) of every item, sorted; None for data of one's own."""
+    """sha256 over (path, source sha256, class) of every item, sorted; None for an own task that does not say."""
+    source: str = Field(default="", json_schema_extra=PROSE)
+    """Where the files are, for data of one's own; what they are is in the fingerprint."""

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import types
 
 import pytest
 from click.testing import CliRunner
@@ -46,9 +45,7 @@ def put_run(runs, seed, status="ok", profile="ranked", score=0.5, run_id=None):
 def place(tmp_path, monkeypatch):
     """Two ranked runs, a quick one and a failure in ./runs; zero-shot/v1 is frozen."""
     monkeypatch.chdir(tmp_path)
-    protocols = types.ModuleType("dmlbench.protocols")
-    protocols.frozen_ids = lambda: {"zero-shot/v1"}
-    monkeypatch.setitem(sys.modules, "dmlbench.protocols", protocols)
+    monkeypatch.setattr("dmlbench.protocols.frozen_ids", lambda: {"zero-shot/v1"})
     for seed in range(2):
         put_run(tmp_path / "runs", seed)
     put_run(tmp_path / "runs", 0, profile="quick")
@@ -112,10 +109,9 @@ def test_check_prints_a_line_a_problem_and_fails(place):
 
 
 SCRIPT = """
-import sys, types
-protocols = types.ModuleType("dmlbench.protocols")
+import sys
+from dmlbench import protocols
 protocols.frozen_ids = lambda: {"zero-shot/v1"}
-sys.modules["dmlbench.protocols"] = protocols
 from dmlbench.cli.leaderboard import command
 command(["check", "boards"], standalone_mode=False)
 print("heavy:", sorted({"torch", "numpy", "scipy"} & sys.modules.keys()))

@@ -116,3 +116,40 @@ def test_an_empty_side_is_an_error():
 def test_a_rule_without_its_numbers_is_an_error(rule):
     with pytest.raises(SpecError, match=f"the rule '{rule}' needs"):
         split_items(items_of([1] * 9, part="train"), Split(rule=rule, seed=0))
+
+
+def test_given_sides_are_kept():
+    items = [*items_of([2, 1], part="train"), Item(path="v", label="v", group="v", part="validation")]
+    items.append(Item(path="t", label="t", group="t", part="test"))
+    sides = split_items(items, Split(rule="given", seed=0))
+    assert {side: {item.part for item in sides[side]} for side in SIDES} == {side: {side} for side in SIDES}
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes, seeds)
+def test_whole_groups_of_the_given_training_side_validate_where_none_does(group_sizes, seed):
+    total = sum(group_sizes)
+    assume(total >= 10 * max(group_sizes))
+    items = [*items_of(group_sizes, part="train"), Item(path="t", label="t", group="t", part="test")]
+    sides = split_items(items, Split(rule="given", seed=seed, validation="0.2"))
+    assert [item.path for item in sides["test"]] == ["t"]
+    trains, validates = ({item.group for item in sides[side]} for side in ("train", "validation"))
+    assert not trains & validates
+    assert 0 <= len({item.label for item in sides["validation"]}) - Decimal("0.2") * total < max(group_sizes)
+
+
+def test_a_group_on_two_given_sides_is_named_with_the_places():
+    items = [Item(path=p, label=p, group="Allium", part=p, place=f"line {p}") for p in ("train", "test")]
+    with pytest.raises(DataError, match="group 'Allium' is on two sides: train and test") as caught:
+        split_items(items, Split(rule="given", seed=0, validation="0.2"))
+    assert caught.value.place == "line train and line test"
+
+
+def test_an_item_on_no_given_side_is_named():
+    with pytest.raises(DataError, match="0-0/0 is on no side"):
+        split_items(items_of([1, 1]), Split(rule="given", seed=0))
+
+
+def test_given_sides_without_validation_need_a_share():
+    with pytest.raises(SpecError, match="the rule 'given' needs `validation`"):
+        split_items(items_of([1] * 9, part="train"), Split(rule="given", seed=0))

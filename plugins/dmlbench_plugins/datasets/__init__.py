@@ -15,6 +15,21 @@ def offered() -> Iterator[DatasetPlugin]:
         attribution="Twemoji by Twitter and contributors; OpenMoji, openmoji.org; Noto Emoji by Google",
     )
     yield DatasetPlugin(
+        id="folder",
+        target=f"{__name__}.folder:Folder",
+        summary="Pictures of one's own in class folders.",
+    )
+    yield DatasetPlugin(
+        id="csv",
+        target=f"{__name__}.csv_list:CsvList",
+        summary="Pictures of one's own, listed in a CSV file.",
+    )
+    yield DatasetPlugin(
+        id="npz",
+        target=f"{__name__}.npz_arrays:NpzArrays",
+        summary="Pictures of one's own as arrays in an .npz file.",
+    )
+    yield DatasetPlugin(
         id="omniglot",
         target=f"{__name__}.omniglot:Omniglot",
         summary="1,623 handwritten characters of 50 alphabets, 20 drawers each.",
