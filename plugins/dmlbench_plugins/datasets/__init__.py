@@ -61,3 +61,19 @@ def offered() -> Iterator[DatasetPlugin]:
         attribution="Krause, Stark, Deng, Fei-Fei, 3dRR 2013",
         reference="Krause, Stark, Deng, Fei-Fei, 3dRR 2013",
     )
+    yield DatasetPlugin(
+        id="sop",
+        target=f"{__name__}.sop:OnlineProducts",
+        summary="120,053 photos of 22,634 products for sale (Stanford Online Products).",
+        licence="academic use; the photos are from an auction site, no licence is stated",
+        attribution="Song, Xiang, Jegelka, Savarese, CVPR 2016",
+        reference="Song, Xiang, Jegelka, Savarese, CVPR 2016, arXiv 1511.06452",
+    )
+    yield DatasetPlugin(
+        id="in-shop",
+        target=f"{__name__}.in_shop:InShop",
+        summary="52,712 photos of 7,982 pieces of clothing (DeepFashion In-Shop).",
+        licence="non-commercial research",
+        attribution="Liu, Luo, Qiu, Wang, Tang, CVPR 2016",
+        reference="Liu, Luo, Qiu, Wang, Tang, CVPR 2016",
+    )

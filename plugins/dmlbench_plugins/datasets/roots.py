@@ -17,7 +17,8 @@ DEPTH = 2
 def folder_with(root: Path | None, *marks: str, way_out: str) -> Folder:
     """The folder that holds all `marks`, files or folders: `root`, one below it, or one in a zip file.
 
-    The zip file is `root` itself or lies in it. `DataError` when there is none, or no whole zip file.
+    The zip file is `root` itself, or lies in it or one folder below. `DataError` without such a folder,
+    and for a zip file that is cut.
     """
     for folder in folders(root, way_out=way_out):
         if all((folder / mark).exists() for mark in marks):
@@ -27,7 +28,7 @@ def folder_with(root: Path | None, *marks: str, way_out: str) -> Folder:
 
 
 def folders(root: Path | None, *, way_out: str) -> Iterator[Folder]:
-    """`root` and what is below it, outer ones first, by name; then those in zip files at or in `root`."""
+    """`root` and what is below it, outer ones first, by name; then those in zip files there."""
     if root is None:
         raise DataError("the data set is read from the folder or zip file that holds it", way_out=way_out)
     if root.is_dir():
@@ -35,7 +36,7 @@ def folders(root: Path | None, *, way_out: str) -> Iterator[Folder]:
         for _ in range(DEPTH + 1):
             yield from level
             level = [child for folder in level for child in sorted(folder.iterdir()) if _may_hold(child)]
-    for archive in [root] if root.is_file() else sorted(root.glob("*.zip")):
+    for archive in [root] if root.is_file() else [*sorted(root.glob("*.zip")), *sorted(root.glob("*/*.zip"))]:
         file = opened(archive)
         inner = {parent for name in file.namelist() for parent in _parents(name)}
         for name in sorted(inner, key=lambda name: (name.count("/"), name)):
