@@ -74,4 +74,6 @@ class Protocol(Spec):
         names = [noise.id for noise in self.noises]
         if len(set(names)) < len(names):
             raise ValueError("two kinds of noise have one id")
+        if names and self.labels == "several":
+            raise ValueError("label noise is about wrong classes, and items with several labels have none")
         return self

@@ -104,7 +104,7 @@ def _check(
         raise ContractError(
             f"{what} asks for {name!r} ({NAMES[name].doc}), but here images have several labels and no class",
             place=place,
-            way_out=f"{other!r} ({NAMES[other].doc}) stands in its place; or a protocol with classes",
+            way_out=f"{other!r} in its place ({NAMES[other].doc}), or a protocol with one class an image",
         )
     if present is not None and name not in present:
         raise ContractError(

