@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from dmlbench.data.verify import Findings
 
 
 @click.group("data")
@@ -63,16 +66,81 @@ def prepare(
 @command.command("verify")
 @click.argument("task")
 @click.option("--track", help="The image size to verify [default: that of the task's track].")
-def verify(task: str, track: str | None) -> None:
-    """Check that the prepared pictures of TASK are still what was written."""
+@click.option("--from", "root", type=click.Path(path_type=Path), help="As for `prepare`, for a partial copy.")
+@click.option("--allow-partial", is_flag=True, help="Verify a copy that was let pass with pictures left out.")
+@click.option(
+    "--sheet", type=click.Path(dir_okay=False, path_type=Path), help="Draw some classes to this PNG file."
+)
+@click.option("--seed", default=0, show_default=True, help="Of the classes that are drawn.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object.")
+def verify(
+    task: str,
+    track: str | None,
+    root: Path | None,
+    allow_partial: bool,
+    sheet: Path | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Check that the prepared pictures of TASK are still what was written, and look through them.
+
+    It counts what lies on each side, test included, and names pictures that lie on more than one: equal in
+    every pixel as it is stored.
+
+    \b
+    Example:
+      dmlbench data verify omniglot --sheet omniglot.png
+    """
+    import json
+
+    from dmlbench.data.sheet import write_sheet
+    from dmlbench.data.verify import verify as look
     from dmlbench.protocols import load_track
     from dmlbench.run.home import ready
     from dmlbench.run.tasks import task_named
 
-    the_task = task_named(task)
-    data = ready(the_task, load_track(track or the_task.track).images)
-    data.verify()
-    click.echo(f"{the_task.id}: {data.images.shape[0]:,} pictures, fingerprint {data.fingerprint}")
+    the_task = task_named(task, progress=_on_one_line("{0:,} of {1:,} files read"))
+    images = load_track(track or the_task.track).images
+    data = ready(
+        the_task,
+        images,
+        root=root,
+        allow_partial=allow_partial,
+        progress=_on_one_line("{0:,} of {1:,} pictures"),
+    )
+    found = look(data)
+    pictures = f"{len(data.images):,} pictures of {images.size} x {images.size}"
+    if sheet is not None:
+        write_sheet(data, f"{the_task.id}: {pictures}", sheet, seed=seed)
+    if as_json:
+        facts = {"task": the_task.id, "folder": str(data.folder), "fingerprint": data.fingerprint}
+        click.echo(json.dumps(facts | found.to_json(), indent=1))
+    else:
+        click.echo(f"{the_task.id}: {pictures}, fingerprint {data.fingerprint}")
+        click.echo(_findings(found))
+
+
+def _findings(found: Findings) -> str:
+    from tabulate import tabulate
+
+    rows = [
+        (
+            side,
+            f"{count.pictures:,}",
+            f"{count.classes:,}",
+            f"{count.fewest} to {count.most}, median {count.median:g}",
+        )
+        for side, count in found.sides.items()
+    ]
+    lines = [
+        tabulate(rows, ("side", "pictures", "classes", "pictures a class"), disable_numparse=True),
+        f"on more than one side: {found.shared:,} pictures" if found.shared else "no picture is on two sides",
+    ]
+    for group in found.shared_first:
+        lines.append("  " + " = ".join(f"{side} {path}" for side, paths in group.items() for path in paths))
+    lines += [f"left out: {path}" for path in found.left_out]
+    lines += [f"incomplete: {found.lacks}"] if found.lacks else []
+    return "\n".join(lines)
 
 
 def _on_one_line(form: str) -> Callable[..., None]:
