@@ -10,13 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from dmlbench.errors import MissingPackageError
-from dmlbench.protocols import ids, load_task, load_track
+from dmlbench.errors import ContractError, MissingPackageError
+from dmlbench.protocols import ids, load_protocol, load_task, load_track
 from dmlbench.registry.descriptors import KINDS
-from dmlbench.registry.registry import load_target
+from dmlbench.registry.registry import load_target, registry
 from dmlbench.registry.report import Entry
-from dmlbench.run.components import check_components
+from dmlbench.run.components import check_components, components_of
 from dmlbench.run.methods import load_method
+from dmlbench.testing.surroundings import asked_names
+from dmlbench.train.names import ONE_CLASS, SEVERAL_LABELS
 from dmlbench.train.numerics import Numerics
 from dmlbench.train.recipe import Recipe
 from dmlbench.train.settings import settings_model
@@ -36,14 +38,9 @@ FOLDERS = {
     "datasets": "dataset",
 }
 
-FACTS = {
-    "num_classes": 40,
-    "num_samples": 400,
-    "class_counts": torch.full((40,), 10),
-    "steps": 100,
-    "epoch_steps": 3,
-    "batch_size": 128,
-}
+ANY_FACTS = {"num_samples": 400, "steps": 100, "epoch_steps": 3, "batch_size": 128}
+FACTS = {**ANY_FACTS, "num_classes": 40, "class_counts": torch.full((40,), 10)}
+LABEL_FACTS = {**ANY_FACTS, "num_labels": 12, "label_counts": torch.full((12,), 90)}
 
 
 def entry(plugin):
@@ -53,6 +50,14 @@ def entry(plugin):
 def method(name):
     (plugin,) = [plugin for plugin in METHODS if plugin.id == name]
     return load_method(entry(plugin))
+
+
+def asked_by(recipe, track):
+    """Every name that a component of the recipe asks for."""
+    names = set()
+    for kind, _, component in components_of(recipe, track):
+        names |= asked_names(registry().find(kind, component.component, home="dmlbench"))
+    return names
 
 
 def by_id(plugin):
@@ -190,10 +195,17 @@ def test_the_components_of_a_recipe_exist_and_their_settings_resolve(plugin, tas
 
 @tasks_without_files
 @methods
-def test_a_recipe_can_be_built_on_every_track(plugin, task):
+def test_a_recipe_can_be_built_on_every_track_but_for_the_labels_that_it_reads(plugin, task):
     recipe = load_method(entry(plugin))
-    track = load_track(load_task(task).track)
-    built = Recipe(recipe, track, FACTS, set(), Numerics("cpu-fp32"), seed=0)
+    the_task = load_task(task)
+    track = load_track(the_task.track)
+    several = load_protocol(the_task.protocol).labels == "several"
+    facts, absent = (LABEL_FACTS, ONE_CLASS) if several else (FACTS, SEVERAL_LABELS)
+    if asked_by(recipe, track) & absent:
+        with pytest.raises(ContractError, match="no class" if several else "which nothing in this recipe"):
+            Recipe(recipe, track, facts, set(), Numerics("cpu-fp32"), seed=0)
+        return
+    built = Recipe(recipe, track, facts, set(), Numerics("cpu-fp32"), seed=0)
     assert built.terms.keys() == recipe.terms.keys()
     assert built.facts["embedding_dim"] == (256 if plugin.id == "raw-pixels" else track.dimension)
 
