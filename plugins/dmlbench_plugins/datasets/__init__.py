@@ -86,3 +86,27 @@ def offered() -> Iterator[DatasetPlugin]:
         attribution="Liu, Luo, Qiu, Wang, Tang, CVPR 2016",
         reference="Liu, Luo, Qiu, Wang, Tang, CVPR 2016",
     )
+    yield DatasetPlugin(
+        id="lfw",
+        target=f"{__name__}.lfw:LabeledFaces",
+        summary="13,233 photos of 5,749 people (Labeled Faces in the Wild), and pairs of them.",
+        licence="research; press photos, collected without the consent of the people on them",
+        attribution="Huang, Ramesh, Berg, Learned-Miller, University of Massachusetts TR 07-49",
+        reference="Huang, Ramesh, Berg, Learned-Miller, University of Massachusetts TR 07-49",
+    )
+    yield DatasetPlugin(
+        id="ferplus",
+        target=f"{__name__}.ferplus:FerPlus",
+        summary="31,412 faces in eight expressions, as most of ten people named them (FER+).",
+        licence="MIT (labels); the faces under the rules of a Kaggle competition",
+        attribution="Barsoum, Zhang, Canton Ferrer, Zhang, ICMI 2016; Goodfellow et al., ICONIP 2013",
+        reference="Barsoum, Zhang, Canton Ferrer, Zhang, ICMI 2016, arXiv 1608.01041",
+    )
+    yield DatasetPlugin(
+        id="uc-merced",
+        target=f"{__name__}.uc_merced:UcMerced",
+        summary="2,100 aerial pictures of 21 kinds of land.",
+        licence="public domain (USGS)",
+        attribution="Yang, Newsam, SIGSPATIAL 2010; pictures by the United States Geological Survey",
+        reference="Yang, Newsam, SIGSPATIAL 2010",
+    )

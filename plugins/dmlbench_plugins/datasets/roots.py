@@ -30,17 +30,29 @@ def folder_with(root: Path | None, *marks: str, way_out: str) -> Folder:
 def folders(root: Path | None, *, way_out: str) -> Iterator[Folder]:
     """`root` and what is below it, outer ones first, by name; then those in zip files there."""
     if root is None:
-        raise DataError("the data set is read from the folder or zip file that holds it", way_out=way_out)
+        raise _no_root(way_out)
     if root.is_dir():
         level: Sequence[Path] = [root]
         for _ in range(DEPTH + 1):
             yield from level
             level = [child for folder in level for child in sorted(folder.iterdir()) if _may_hold(child)]
-    for archive in [root] if root.is_file() else [*sorted(root.glob("*.zip")), *sorted(root.glob("*/*.zip"))]:
+    for archive in _archives(root):
         file = opened(archive)
         inner = {parent for name in file.namelist() for parent in _parents(name)}
         for name in sorted(inner, key=lambda name: (name.count("/"), name)):
             yield zipfile.Path(file, name)
+
+
+def files(root: Path | None, *, way_out: str) -> Iterator[tuple[Folder, list[str]]]:
+    """`root` and the names of all files below it, sorted; then the same for each zip file there."""
+    if root is None:
+        raise _no_root(way_out)
+    if root.is_dir():
+        found = (path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+        yield root, sorted(found)
+    for archive in _archives(root):
+        file = opened(archive)
+        yield zipfile.Path(file), sorted(n for n in file.namelist() if n[-1] != "/" and "__MACOSX" not in n)
 
 
 def opened(archive: Path) -> zipfile.ZipFile:
@@ -60,6 +72,14 @@ def text_of(folder: Folder, name: str, *, way_out: str) -> str:
     if not (folder / name).is_file():
         raise DataError(f"there is no {name}", place=folder, way_out=way_out)
     return (folder / name).read_text(encoding="utf-8")
+
+
+def _no_root(way_out: str) -> DataError:
+    return DataError("the data set is read from the folder or zip file that holds it", way_out=way_out)
+
+
+def _archives(root: Path) -> list[Path]:
+    return [root] if root.is_file() else [*sorted(root.glob("*.zip")), *sorted(root.glob("*/*.zip"))]
 
 
 def _may_hold(path: Path) -> bool:
