@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import struct
 import zlib
 from collections.abc import Iterable
@@ -20,8 +21,10 @@ UNREADABLE = (
     EOFError,
     SyntaxError,
     ValueError,
+    RuntimeError,  # `zipfile` for what is encrypted or compressed in a way that it does not know
     struct.error,
     zlib.error,
+    lzma.LZMAError,
     BadZipFile,
     Image.DecompressionBombError,
     DataError,
