@@ -30,8 +30,12 @@ class Face(NamedTuple):
     """From 0, the same in FER2013."""
     usage: str
     """Training, PublicTest or PrivateTest."""
-    name: str
     expression: str
+
+    @property
+    def path(self) -> str:
+        """By the row: the list gives four file names to two rows each, and skips numbers."""
+        return f"{self.usage}/{self.row:05}"
 
 
 class FerPlus:
@@ -65,12 +69,12 @@ class FerPlus:
         self._pixels = _pixels(root, faces)
         return [
             Item(
-                path=face.name,
+                path=face.path,
                 label=face.expression,
                 group=face.expression,
                 columns={"usage": face.usage},
             )
-            for face in sorted(faces, key=lambda face: face.name)
+            for face in sorted(faces, key=lambda face: face.path)
         ]
 
     def check_counts(self, items: Sequence[Item]) -> None:
@@ -125,12 +129,12 @@ def labelled(text: str) -> list[Face]:
         if len(votes) != len(wanted) - 2 or not all(vote.isdigit() for vote in votes):
             raise DataError(f"line {row + 2} of {VOTES} has no ten counts: {','.join(fields)!r}")
         if name and (expression := majority([int(vote) for vote in votes])):
-            found.append(Face(row, usage, name, expression))
+            found.append(Face(row, usage, expression))
     return found
 
 
 def _pixels(root: Path | None, faces: list[Face]) -> dict[str, bytes]:
-    """By name, the pixels of the faces, from either form of FER2013; of a damaged row nothing."""
+    """By path, the pixels of the faces, from either form of FER2013; of a damaged row nothing."""
     file = _fer2013(root)
     wanted = {face.row: face for face in faces}
     found: dict[str, bytes] = {}
@@ -149,7 +153,7 @@ def _pixels(root: Path | None, faces: list[Face]) -> dict[str, bytes]:
                     place=root,
                     way_out="FER2013 as it was published has the order of FER+",
                 )
-            found[face.name] = _bytes(row["pixels"])
+            found[face.path] = _bytes(row["pixels"])
     return found
 
 
