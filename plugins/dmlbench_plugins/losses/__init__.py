@@ -28,6 +28,89 @@ def offered() -> Iterator[LossPlugin]:
         },
     )
     yield LossPlugin(
+        id="triplet-soft-margin",
+        target=f"{__name__}.triplet_soft_margin:triplet_soft_margin",
+        summary="A hinge that never closes, on distances or similarities of mined triplets.",
+        reference="Hermans, Beyer, Leibe 2017, arXiv 1703.07737",
+    )
+    yield LossPlugin(
+        id="binomial-deviance",
+        target=f"{__name__}.binomial_deviance:binomial_deviance",
+        summary="A logistic cost of every pair by itself.",
+        reference="Yi, Lei, Liao, Li, ICPR 2014, arXiv 1407.4979",
+    )
+    yield LossPlugin(
+        id="lifted-structure",
+        target=f"{__name__}.lifted_structure:lifted_structure",
+        summary="Each positive pair against all negatives of both its ends; wants raw embeddings.",
+        reference="Song et al., CVPR 2016, arXiv 1511.06452",
+    )
+    yield LossPlugin(
+        id="lifted-structure-generalised",
+        target=f"{__name__}.lifted_structure:lifted_structure_generalised",
+        summary="All positives of an anchor against all its negatives; wants raw embeddings.",
+        reference="Hermans, Beyer, Leibe 2017, arXiv 1703.07737",
+    )
+    yield LossPlugin(
+        id="circle",
+        target=f"{__name__}.circle:circle",
+        summary="Each similarity is weighted by its distance from its own optimum.",
+        reference="Sun et al., CVPR 2020, arXiv 2002.10857",
+        expected_failures={"gradient/correct": "the paper's weights are held: no gradient goes through them"},
+    )
+    yield LossPlugin(
+        id="supcon",
+        target=f"{__name__}.supcon:supcon",
+        summary="Mean log-probability of each anchor's positives among all its pairs.",
+        reference="Khosla et al., NeurIPS 2020, arXiv 2004.11362",
+    )
+    yield LossPlugin(
+        id="nt-xent",
+        target=f"{__name__}.nt_xent:nt_xent",
+        summary="Each positive pair against the anchor's negatives, cross-entropy with a temperature.",
+        reference="Chen et al., ICML 2020, arXiv 2002.05709",
+    )
+    yield LossPlugin(
+        id="margin",
+        target=f"{__name__}.margin:Margin",
+        summary="Hinges on distances of mined triplets, around boundaries that may be learned.",
+        reference="Wu et al., ICCV 2017, arXiv 1706.07567",
+    )
+    yield LossPlugin(
+        id="margin-pairs",
+        target=f"{__name__}.margin:MarginPairs",
+        summary="The margin loss of every pair of the batch.",
+        reference="Wu et al., ICCV 2017, arXiv 1706.07567",
+    )
+    yield LossPlugin(
+        id="margin-images",
+        target=f"{__name__}.margin:MarginImages",
+        summary="The margin loss with a learned boundary for each training image.",
+        reference="Wu et al., ICCV 2017, arXiv 1706.07567",
+    )
+    yield LossPlugin(
+        id="cbml",
+        target=f"{__name__}.cbml:cbml",
+        summary="A concave function of each anchor's evidence against it, with pair mining.",
+        reference="Kan et al., TPAMI 2023, arXiv 2210.04402",
+    )
+    yield LossPlugin(
+        id="variance-constraint",
+        target=f"{__name__}.variance_constraint:variance_constraint",
+        role="regulariser",
+        summary="Draws an anchor's negative similarities to one value.",
+        reference="Kan et al., TPAMI 2023, arXiv 2210.04402",
+    )
+    yield LossPlugin(
+        id="pair-weighting",
+        target=f"{__name__}.pair_weighting:pair_weighting",
+        summary="A loss as the weights that it gives to pairs: five of them by name.",
+        reference="Wang et al., CVPR 2019, arXiv 1904.06627",
+        expected_failures={
+            "gradient/correct": "the weights are held, so that the gradient is theirs and not the value's"
+        },
+    )
+    yield LossPlugin(
         id="normalised-softmax",
         target=f"{__name__}.normalised_softmax:NormalisedSoftmax",
         summary="Cross-entropy over cosines to one weight vector a class.",
