@@ -108,7 +108,7 @@ def verify(
         allow_partial=allow_partial,
         progress=_on_one_line("{0:,} of {1:,} pictures"),
     )
-    found = look(data)
+    found = look(data, whole_classes=the_task.split.rule != "within-class")
     pictures = f"{len(data.images):,} pictures of {images.size} x {images.size}"
     if sheet is not None:
         write_sheet(data, f"{the_task.id}: {pictures}", sheet, seed=seed)

@@ -1,4 +1,4 @@
-"""Who trains, who validates, who tests: whole classes, whole groups, the same on every machine."""
+"""Who trains, who validates, who tests: whole groups, the same on every machine."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ def split_items(items: Sequence[Item], split: Split) -> dict[Side, list[Item]]:
     """Each item on exactly one side, sorted by path; the order of `items` does not matter.
 
     Raises `SpecError` when the split lacks what its rule needs, `DataError` when a class has two groups or
-    two parts, or when a side would be empty.
+    two parts where it must not, a group two classes where these are split, or when a side would be empty.
     """
-    groups = _classes_by_group(items)
-    if split.rule == "by-group":
+    if split.rule == "within-class":
+        groups = _classes_by_group(items, whole_classes=False)
+        side_of = _within_class(groups, split)
+    elif split.rule == "by-group":
+        groups = _classes_by_group(items)
         side_of = _by_group(groups, split)
     else:
+        groups = _classes_by_group(items)
         side_of = (_official if split.rule == "official" else _given)(items, groups, split)
     sides: dict[Side, list[Item]] = {side: [] for side in SIDES}
     for item in sorted(items, key=lambda item: item.path):
@@ -111,11 +115,39 @@ def _given(items: Sequence[Item], groups: dict[str, set[str]], split: Split) -> 
     return sides
 
 
-def _classes_by_group(items: Sequence[Item]) -> dict[str, set[str]]:
+def _within_class(groups: dict[str, set[str]], split: Split) -> dict[str, Side]:
+    """Of each class as many groups for a side as its share of them says, rounded; every side gets one."""
+    if split.train is None or split.validation is None:
+        raise SpecError(
+            "the rule 'within-class' needs `train` and `validation`, shares of each class's groups",
+            place="split",
+        )
+    of_class: dict[str, list[str]] = {}
+    for group in seeded_order(groups, split.seed):
+        label, *others = sorted(groups[group])
+        if others:
+            raise DataError(f"group {group!r} has items of the classes {label!r} and {others[0]!r}")
+        of_class.setdefault(label, []).append(group)
+    sides: dict[str, Side] = {}
+    for label, own in of_class.items():
+        trains = max(1, round(split.train * len(own)))
+        validates = max(1, round(split.validation * len(own))) if split.validation else 0
+        if trains + validates >= len(own):
+            raise DataError(
+                f"class {label!r} has {len(own)} groups: too few for every side to have one",
+                way_out="smaller groups, other shares, or a data set without this class",
+            )
+        for place, group in enumerate(own):
+            later: Side = "validation" if place < trains + validates else "test"
+            sides[group] = "train" if place < trains else later
+    return sides
+
+
+def _classes_by_group(items: Sequence[Item], *, whole_classes: bool = True) -> dict[str, set[str]]:
     group_of: dict[str, str] = {}
     groups: dict[str, set[str]] = {}
     for item in items:
-        if group_of.setdefault(item.label, item.group) != item.group:
+        if whole_classes and group_of.setdefault(item.label, item.group) != item.group:
             raise DataError(
                 f"class {item.label!r} is in two groups, {group_of[item.label]!r} and {item.group!r}",
                 place=item.place or item.path,

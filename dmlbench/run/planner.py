@@ -17,10 +17,14 @@ from dmlbench.run.components import check_components
 from dmlbench.run.methods import resolve_method
 from dmlbench.run.noises import chosen_noises, knows_noise
 from dmlbench.run.tasks import task_named
-from dmlbench.spec.protocol import ProfileName, Scored
+from dmlbench.spec.protocol import ProfileName, Protocol, Scored
 from dmlbench.spec.run import RunSpec
+from dmlbench.spec.task import Task
 from dmlbench.spec.track import Track
 from dmlbench.train.numerics import Numerics, best_numerics
+
+_CLASSES_ON_ALL_SIDES = ("multi-label", "low-shot", "expression")
+"""Families whose training and test images may be of one class."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ def plan(
             f"protocol {the_protocol.id} has no profile {profile!r}",
             way_out=f"--profile {' or '.join(the_protocol.profiles)}",
         )
+    _check_split(the_protocol, the_task)
     _check_budget(the_track, profile)
     rules = the_protocol.profiles[profile]
     scored: Scored = "test" if score_test else rules.scores
@@ -92,6 +97,14 @@ def plan(
             oracle = noise is not None and knows_noise(method, the_track, noise, home)
             runs.append(Planned(spec, scored, listed, oracle))
     return runs
+
+
+def _check_split(protocol: Protocol, task: Task) -> None:
+    if task.split.rule == "within-class" and protocol.family not in _CLASSES_ON_ALL_SIDES:
+        raise UsageError(
+            f"task {task.id} has every class on every side, and {protocol.id} is about classes never seen",
+            way_out=f"--protocol {task.protocol}, or a task whose classes are split",
+        )
 
 
 def _check_budget(track: Track, profile: ProfileName) -> None:

@@ -11,20 +11,22 @@ from dmlbench.spec.model import PROSE, Digest, Id, Number, Spec
 
 
 class Split(Spec):
-    """Who trains, who validates, who tests; always whole classes.
+    """Who trains, who validates, who tests: whole classes, but for one rule.
 
     `by-group`: groups (an item's `group`, e.g. a base concept) are drawn in a seeded order until each share
     of the classes is reached. `official`: items whose `part` is `train` train or validate, the others test;
     validation takes whole groups (e.g. alphabets) from a seeded order. `given`: an item's `part` is its side;
-    where none validates, whole groups of the training part do, in a seeded order.
+    where none validates, whole groups of the training part do, in a seeded order. `within-class`: every class
+    is on every side; its groups (e.g. a picture, or a burst of them) are drawn in a seeded order, as many as
+    the shares of their number say, rounded, and one or more.
     """
 
-    rule: Literal["by-group", "official", "given"]
+    rule: Literal["by-group", "official", "given", "within-class"]
     seed: int
     train: Number | None = None
     validation: Number | None = None
     """`by-group`: shares of the classes; the rest tests. `given`: the share of the training classes that
-    validates where no item does."""
+    validates where no item does. `within-class`: shares of each class's groups; the rest tests."""
     validation_groups: int | None = None
     """`official`: how many groups of the training part validate."""
 
@@ -40,6 +42,6 @@ class Task(Spec):
     """The track used when none is named."""
     protocol: str = Field(default="zero-shot/v1", json_schema_extra=PROSE)
     fingerprint: Digest | None = None
-    """sha256 over (path, source sha256, class) of every item, sorted; None for an own task that does not say."""
+    """sha256 over (path, source sha256, class, labels) of every item, sorted; None: the task does not say."""
     source: str = Field(default="", json_schema_extra=PROSE)
     """Where the files are, for data of one's own; what they are is in the fingerprint."""

@@ -153,3 +153,63 @@ def test_an_item_on_no_given_side_is_named():
 def test_given_sides_without_validation_need_a_share():
     with pytest.raises(SpecError, match="the rule 'given' needs `validation`"):
         split_items(items_of([1] * 9, part="train"), Split(rule="given", seed=0))
+
+
+# ---- within-class: every class on every side
+
+
+def within_class(seed: int = 0, train: str = "0.5", validation: str = "0.2") -> Split:
+    return Split(rule="within-class", seed=seed, train=Decimal(train), validation=Decimal(validation))
+
+
+def bursts(groups_of_classes: list[int], pictures: int = 3) -> list[Item]:
+    return [
+        Item(path=f"{label}/{burst}-{n}", label=f"c{label}", group=f"{label}/{burst}")
+        for label, groups in enumerate(groups_of_classes)
+        for burst in range(groups)
+        for n in range(pictures)
+    ]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(4, 30), min_size=1, max_size=12), seeds)
+def test_within_classes_every_class_is_on_every_side_and_no_group_is_on_two(groups_of_classes, seed):
+    items = bursts(groups_of_classes)
+    sides = split_items(items, within_class(seed))
+    assert sorted(item.path for side in SIDES for item in sides[side]) == sorted(item.path for item in items)
+    groups = [{item.group for item in sides[side]} for side in SIDES]
+    assert sum(map(len, groups)) == len(set.union(*groups)) == sum(groups_of_classes)
+    for label, count in enumerate(groups_of_classes):
+        found = [len({item.group for item in sides[side] if item.label == f"c{label}"}) for side in SIDES]
+        assert min(found) >= 1
+        assert abs(found[0] - 0.5 * count) <= 0.5
+        assert abs(found[1] - 0.2 * count) <= 0.5 or found[1] == 1
+
+
+def test_shares_of_a_hundred_pictures_are_exact():
+    items = bursts([100, 100], pictures=1)
+    sides = split_items(items, within_class(train="0.7", validation="0.1"))
+    assert [len(sides[side]) for side in SIDES] == [140, 20, 40]
+
+
+def test_within_classes_the_seed_and_the_names_alone_decide():
+    items = bursts([10, 8])
+    one, other = split_items(items, within_class(1)), split_items(items[::-1], within_class(1))
+    assert one == other != split_items(items, within_class(2))
+
+
+def test_a_class_of_too_few_groups_is_named():
+    with pytest.raises(DataError, match="class 'c1' has 2 groups: too few for every side to have one"):
+        split_items(bursts([5, 2]), within_class())
+    assert split_items(bursts([5, 2]), within_class(validation="0"))["validation"] == []
+
+
+def test_a_group_of_two_classes_cannot_be_split_within_them():
+    items = [Item("a", "one", "g"), Item("b", "two", "g")]
+    with pytest.raises(DataError, match="group 'g' has items of the classes 'one' and 'two'"):
+        split_items(items, within_class())
+
+
+def test_within_class_needs_its_shares():
+    with pytest.raises(SpecError, match="'within-class' needs"):
+        split_items(bursts([5]), Split(rule="within-class", seed=0, train=Decimal("0.5")))

@@ -87,3 +87,11 @@ def test_a_track_without_budget_is_refused(project, budget, said):
 def test_numerics_that_this_machine_cannot_do_are_refused(project):
     with pytest.raises(UsageError, match="no CUDA device here"):
         planned("das", numerics="cuda-bf16")
+
+
+@pytest.mark.parametrize("protocol", ["zero-shot/v1", "noisy-label/v1"])
+def test_a_task_with_every_class_on_every_side_is_no_task_of_classes_never_seen(protocol):
+    with pytest.raises(UsageError, match="has every class on every side") as error:
+        plan(["contrastive"], task="grocery-tags", protocol=protocol, profile="smoke")
+    assert "--protocol multi-label/v1" in error.value.way_out
+    assert plan(["contrastive"], task="grocery-tags", profile="smoke")

@@ -55,6 +55,14 @@ def offered() -> Iterator[DatasetPlugin]:
         reference="Klasson, Zhang, Kjellström, WACV 2019, arXiv 1901.00711",
     )
     yield DatasetPlugin(
+        id="grocery-tags",
+        target=f"{__name__}.grocery_tags:GroceryTags",
+        summary="The photos of `grocery`, each labelled with its fine and its coarse class.",
+        licence="MIT",
+        attribution="Klasson, Zhang, Kjellström, WACV 2019",
+        reference="Klasson, Zhang, Kjellström, WACV 2019, arXiv 1901.00711",
+    )
+    yield DatasetPlugin(
         id="cub200-2011",
         target=f"{__name__}.cub200_2011:Cub200",
         summary="11,788 photos of 200 kinds of birds.",
