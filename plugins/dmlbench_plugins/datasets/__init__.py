@@ -118,3 +118,19 @@ def offered() -> Iterator[DatasetPlugin]:
         attribution="Yang, Newsam, SIGSPATIAL 2010; pictures by the United States Geological Survey",
         reference="Yang, Newsam, SIGSPATIAL 2010",
     )
+    yield DatasetPlugin(
+        id="sketchy",
+        target=f"{__name__}.sketchy:Sketchy",
+        summary="85,502 photos and 75,481 sketches of 125 classes (Sketchy, extended).",
+        licence="research; the photos are ImageNet's",
+        attribution="Sangkloy, Burnell, Ham, Hays, SIGGRAPH 2016; Liu, Shen, Shen, Liu, Shao, CVPR 2017",
+        reference="Sangkloy, Burnell, Ham, Hays, SIGGRAPH 2016",
+    )
+    yield DatasetPlugin(
+        id="tu-berlin",
+        target=f"{__name__}.tu_berlin:TuBerlin",
+        summary="20,000 sketches of 250 classes and about 204,000 photos (TU-Berlin, extended).",
+        licence="CC BY 4.0 (sketches); research, none stated (photos)",
+        attribution="Eitz, Hays, Alexa, SIGGRAPH 2012; Zhang, Liu, Zhang, Ren, Wang, Cao, CVPR 2016",
+        reference="Eitz, Hays, Alexa, SIGGRAPH 2012",
+    )
