@@ -29,6 +29,7 @@ class GroceryStore:
     """
 
     needs_root = True
+    reads_zip = True
     downloads = (
         Download(
             url=f"https://github.com/marcusklasson/GroceryStoreDataset/archive/{COMMIT}.zip",
@@ -64,7 +65,7 @@ class GroceryStore:
             return ImageOps.fit(file.convert("RGB"), (size, size), Image.Resampling.LANCZOS)
 
 
-_WAY_OUT = "dmlbench data prepare grocery --download, or --from the repository's folder or zip file"
+_WAY_OUT = "dmlbench data prepare TASK --download, or --from the repository's folder or zip file"
 
 
 def _small(content: bytes) -> bytes:
