@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL.Image import Image
 
 
@@ -70,5 +71,9 @@ class Dataset(Protocol):
     def source(self, item: Item) -> bytes:
         """The bytes that the picture comes from, as its authors published them, for the fingerprint."""
 
-    def picture(self, item: Item, size: int) -> Image:
-        """The picture on white, `size` x `size` pixels, mode RGB or L."""
+    def picture(self, item: Item, size: int) -> Image | np.ndarray:
+        """The picture on white, `size` x `size` pixels, mode RGB or L.
+
+        Pictures that are no colours are uint8 arrays, height x width x band, with as many bands as the track
+        has channels.
+        """

@@ -10,6 +10,8 @@ import zlib
 from collections.abc import Iterable
 from zipfile import BadZipFile
 
+import numpy as np
+from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from dmlbench.data.items import Dataset, Item
@@ -38,13 +40,22 @@ class UnreadablePicture(DataError):
 def read_picture(dataset: Dataset, item: Item, size: int, channels: int) -> tuple[str, bytes]:
     """The sha256 (hex) of the item's source and its pixels, height x width x channel.
 
-    Raises `UnreadablePicture` for damaged pictures, `ContractError` when the plugin returns another size.
+    Raises `UnreadablePicture` for damaged pictures, `ContractError` when the plugin returns another size,
+    `DataError` when pictures have bands and not as many as are asked for, or none and these are no colours.
     """
     try:
         source = hashlib.sha256(dataset.source(item)).hexdigest()
         picture = dataset.picture(item, size)
     except UNREADABLE as error:
         raise unreadable(dataset, item, error) from error
+    if isinstance(picture, np.ndarray):
+        return source, _bands(picture, dataset, item, size, channels).tobytes()
+    if channels not in (1, 3):
+        raise DataError(
+            f"the track has {channels} channels, and {item.path} is a picture in colours",
+            place=item.place or f"data set {type(dataset).__name__}",
+            way_out="a track with 3 channels, or 1",
+        )
     if picture.size != (size, size) or picture.mode not in ("L", "RGB"):
         raise ContractError(
             f"`picture` returned {picture.width} x {picture.height} pixels of mode {picture.mode}; "
@@ -52,6 +63,25 @@ def read_picture(dataset: Dataset, item: Item, size: int, channels: int) -> tupl
             place=f"{type(dataset).__name__}, {item.path}",
         )
     return source, picture.convert("L" if channels == 1 else "RGB").tobytes()
+
+
+def _bands(
+    picture: np.ndarray, dataset: Dataset, item: Item, size: int, channels: int
+) -> UInt8[np.ndarray, "height width channel"]:
+    """The array, if it is as large as asked for and has as many bands."""
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[:2] != (size, size):
+        raise ContractError(
+            f"`picture` returned {picture.dtype} of shape {picture.shape}; asked for {size} x {size}: uint8, "
+            "height x width x band",
+            place=f"{type(dataset).__name__}, {item.path}",
+        )
+    if picture.shape[2] != channels:
+        raise DataError(
+            f"the track has {channels} channels, and {item.path} has {picture.shape[2]} bands",
+            place=item.place or f"data set {type(dataset).__name__}",
+            way_out=f"a track with {picture.shape[2]} channels",
+        )
+    return picture
 
 
 def unreadable(dataset: Dataset, item: Item, error: Exception) -> UnreadablePicture:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dmlbench.spec.component import Component
 from dmlbench.spec.model import PROSE, Id, Number, Spec
@@ -33,11 +33,19 @@ class ImagePipeline(Spec):
 
     size: int = Field(ge=8)
     """Side in pixels; pictures are resized to a square on white."""
-    channels: Literal[1, 3]
+    channels: int = Field(ge=1)
+    """1 for grey, 3 for colour; another number for data sets whose pictures have as many bands."""
     mean: Number
     std: Number
     """Input = (pixel / 255 - mean) / std."""
     augmentation: Augmentation
+
+    @model_validator(mode="after")
+    def _colours_are_there_to_change(self) -> ImagePipeline:
+        change = self.augmentation
+        if self.channels not in (1, 3) and (change.brightness or change.contrast or change.saturation):
+            raise ValueError("brightness, contrast and saturation are changed in 1 or 3 channels alone")
+        return self
 
 
 class Optimiser(Spec):

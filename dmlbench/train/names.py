@@ -34,7 +34,7 @@ NAMES: dict[str, Name] = {
     "epoch_steps": Name("fact", "int: steps in an epoch, floor(num_samples / batch_size)"),
     "batch_size": Name("fact", "int: the track's images per step"),
     "image_size": Name("fact", "int: side of the input images in pixels"),
-    "image_channels": Name("fact", "int: 1 or 3"),
+    "image_channels": Name("fact", "int: 1 for grey, 3 for colour, or the number of bands"),
     "term_names": Name("fact", "tuple of str: the recipe's terms, in order"),
     # run: may change while training
     "train_labels": Name("run", "Int[num_samples]: current label of every training image, -1 = left out"),
