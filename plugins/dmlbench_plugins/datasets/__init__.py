@@ -134,3 +134,11 @@ def offered() -> Iterator[DatasetPlugin]:
         attribution="Eitz, Hays, Alexa, SIGGRAPH 2012; Zhang, Liu, Zhang, Ren, Wang, Cao, CVPR 2016",
         reference="Eitz, Hays, Alexa, SIGGRAPH 2012",
     )
+    yield DatasetPlugin(
+        id="fruits360",
+        target=f"{__name__}.fruits360:Fruits360",
+        summary="65 varieties of apples, cherries and tomatoes on a turntable (Fruits-360, 3-body problem).",
+        licence="CC BY-SA 4.0",
+        attribution="Mihai Oltean, Fruits-360 dataset, 2017-",
+        reference="Mihai Oltean, Fruits-360 dataset, 2017-",
+    )
