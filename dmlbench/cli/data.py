@@ -21,16 +21,26 @@ def command() -> None:
 @command.command("prepare")
 @click.argument("task")
 @click.option(
-    "--from", "root", type=click.Path(path_type=Path), help="Folder that holds the data set's own files."
+    "--from", "root", type=click.Path(path_type=Path), help="Folder or archive of the data set's own files."
 )
 @click.option("--download", is_flag=True, help="Fetch the files from where their authors publish them.")
+@click.option("--accept-terms", is_flag=True, help="Agree to the terms on which they are published.")
 @click.option("--no-check", is_flag=True, help="Accept files whose checksum or fingerprint is another.")
 @click.option("--allow-partial", is_flag=True, help="Leave unreadable pictures out, and list them.")
 @click.option("--track", help="Prepare for the image size of this track [default: the task's].")
 def prepare(
-    task: str, root: Path | None, download: bool, no_check: bool, allow_partial: bool, track: str | None
+    task: str,
+    root: Path | None,
+    download: bool,
+    accept_terms: bool,
+    no_check: bool,
+    allow_partial: bool,
+    track: str | None,
 ) -> None:
     """Decode the pictures of TASK once, for all runs.
+
+    TASK is a name (dmlbench list task), or data of your own: folder:PATH, csv:PATH or npz:PATH. With
+    --download files go to the folder that --from names; a download that broke off is continued.
 
     \b
     Example:
@@ -48,7 +58,15 @@ def prepare(
     images = load_track(track or the_task.track).images
     if download:
         root = root or data_home() / "downloads" / the_task.id
-        fetch(dataset_of(the_task), root, check=not no_check, progress=_on_one_line("{0}: {1:,} bytes"))
+        if root.is_file():
+            raise UsageError(f"{root} is a file", way_out="--download puts files into the folder of --from")
+        fetch(
+            dataset_of(the_task),
+            root,
+            check=not no_check,
+            accept_terms=accept_terms,
+            progress=_on_one_line("{0}: {1:,} bytes"),
+        )
     data = ready(
         the_task,
         images,
@@ -56,6 +74,7 @@ def prepare(
         check=not no_check,
         allow_partial=allow_partial,
         progress=_on_one_line("{0:,} of {1:,} pictures"),
+        unpacked=_on_one_line("{0}: {1:,} bytes"),
     )
     size = f"{images.size} x {images.size}"
     click.echo(f"{the_task.id}: {data.images.shape[0]:,} pictures of {size} in {data.folder}")

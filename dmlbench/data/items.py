@@ -35,9 +35,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file that a data set's authors publish, and what tells it from another."""
+    """A file that a data set's authors publish, what tells it from another, and the terms that it has."""
 
     url: str
+    """Empty for a file that only a person can get, e.g. after signing something; `steps` says how."""
     filename: str
     """Where it goes, relative to the data set's root."""
     sha256: str | None = None
@@ -45,6 +46,17 @@ class Download:
     """For files whose authors publish no better sum."""
     size: int | None = None
     """Bytes, when known."""
+    mirrors: tuple[str, ...] = ()
+    """More addresses of the same file, tried in turn."""
+    terms: str = ""
+    """What is agreed to by fetching it, with where it can be read; shown; `--accept-terms` accepts."""
+    steps: str = ""
+    """How a person gets the file when no address answers."""
+    unpack: bool = False
+    """Whether it is an archive to unpack, to a folder beside it with its name but for the ending."""
+    unpacked_size: int | None = None
+    unpacked_files: int | None = None
+    """Bytes and files in the archive, when known: more are not unpacked."""
 
 
 class Dataset(Protocol):
@@ -54,6 +66,7 @@ class Dataset(Protocol):
     or the file system raise while they do becomes a `DataError` that names the item, so that a plugin needs
     no code for corrupt pictures. A picture that a list names and nobody has is an item like any other.
 
+    `reads_zip = True` says that the root may be a zip file; other archives that people name are unpacked.
     `check_counts(items)` may be there too: it raises `DataError` when `items` are not as many as were
     published. A partial copy is let pass by `--allow-partial`, and never counts as the task's data.
     """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from dmlbench.data.items import Dataset
 from dmlbench.data.place import data_home as data_home
 from dmlbench.data.prepare import prepare
 from dmlbench.data.store import Prepared
+from dmlbench.data.unpack import is_archive, unpack
 from dmlbench.errors import DataError
 from dmlbench.registry.registry import load_target, registry
 from dmlbench.run.tasks import called
@@ -25,6 +28,21 @@ def dataset_of(task: Task) -> Dataset:
     return target(**resolve_settings(target, task.dataset.settings, task.id))
 
 
+def _opened(root: Path, dataset: Dataset, progress: Callable[[str, int], None] | None) -> Path:
+    """`root`, or the folder that an archive there was unpacked to."""
+    if not root.is_file() or not is_archive(root) or (zipfile.is_zipfile(root) and _reads_zip(dataset)):
+        return root
+    with root.open("rb") as file:
+        name = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    folder = data_home() / "unpacked" / name
+    unpack(root, folder, progress=progress)
+    return folder
+
+
+def _reads_zip(dataset: Dataset) -> bool:
+    return bool(getattr(dataset, "reads_zip", False))
+
+
 def ready(
     task: Task,
     images: ImagePipeline,
@@ -33,10 +51,12 @@ def ready(
     check: bool = True,
     allow_partial: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    unpacked: Callable[[str, int], None] | None = None,
 ) -> Prepared:
     """The prepared data of `task`: as it is there, made from installed packages, or made from `root`.
 
-    `root` is where the task says that its files are, if it says so.
+    `root` is where the task says that its files are, if it says so; an archive that its data set does not
+    read is unpacked first, and `unpacked(name, bytes_so_far)` called meanwhile.
 
     Raises `DataError` when the data set has to be fetched first, when it is not what the task names, and when
     what was prepared has been damaged since.
@@ -56,12 +76,13 @@ def ready(
             way_out=f"delete the folder, then dmlbench data prepare {name}",
         )
 
+    dataset = dataset_of(task)
     try:
         data = prepare(
             task,
             images,
-            dataset_of(task),
-            root,
+            dataset,
+            _opened(root, dataset, unpacked) if root else None,
             data_home(),
             allow_partial=allow_partial,
             check=check,

@@ -20,6 +20,7 @@ class NpzArrays:
     """
 
     needs_root = True
+    reads_zip = True
     downloads: tuple[Download, ...] = ()
 
     def __init__(self) -> None:
