@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from dmlbench.data.own import own_task
 from dmlbench.data.place import data_home
 from dmlbench.errors import UsageError, nearest
 from dmlbench.files import read_json, write_json
@@ -59,6 +58,8 @@ def called(task: Task) -> str:
 
 
 def _own(kind: str, root: Path, progress: Callable[[int, int], None] | None) -> Task:
+    from dmlbench.data.own import own_task  # looks at pictures, with Pillow and NumPy
+
     if not root.exists():
         raise UsageError(f"no task named '{kind}:{root}': nothing is there", place=root)
     component = f"dmlbench:{kind}"

@@ -60,7 +60,7 @@ def test_no_torch_is_loaded_to_show_own_data(own, python):
         try:
             main(["show", "task", "folder:My Pictures"])
         except SystemExit:
-            print({"torch", "numpy"} & set(sys.modules), file=sys.stderr)
+            print({"torch"} & set(sys.modules), file=sys.stderr)
         """
     )
     assert json.loads(done.out.partition("\n")[2])["split"]["rule"] == "by-group"

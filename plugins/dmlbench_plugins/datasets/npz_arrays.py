@@ -9,14 +9,16 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from dmlbench.api import DataError, Download, Item
-from dmlbench_plugins.datasets.own_data import SIDES, check_names, on_white, stamp_of
+from dmlbench_plugins.datasets.own_data import SIDES, check_names, stamp_of
 
 KNOWN = ("images", "labels", "split")
 
 
 class NpzArrays:
-    """`images`, uint8 [n, height, width] or [n, height, width, 1, 3 or 4 channels], and `labels`, n whole
-    numbers or names; optionally `split`, n times train, validation or test. The central square is seen.
+    """`images`, uint8 [n, height, width] or [n, height, width, channel], and `labels`, n whole numbers or
+    names; optionally `split`, n times train, validation or test. The central square is seen.
+
+    One channel is grey, three are colours; with any other number they are bands, and the track has as many.
     """
 
     needs_root = True
@@ -41,8 +43,6 @@ class NpzArrays:
                 f"`images` is {images.dtype} {list(images.shape)}, not uint8 [n, height, width, channel]",
                 place=root,
             )
-        if images.ndim == 4 and images.shape[3] not in (1, 3, 4):
-            raise DataError(f"`images` has {images.shape[3]} channels, not 1, 3 or 4", place=root)
         if labels.dtype.kind not in "iuU" or labels.shape != images.shape[:1]:
             raise DataError(
                 f"`labels` is {labels.dtype} {list(labels.shape)}, not {len(images)} whole numbers or names",
@@ -67,11 +67,13 @@ class NpzArrays:
         image = self._images[int(item.path)]
         return f"{image.shape} ".encode() + image.tobytes()
 
-    def picture(self, item: Item, size: int) -> Image.Image:
-        """The central square."""
+    def picture(self, item: Item, size: int) -> Image.Image | np.ndarray:
+        """The central square: mode L or RGB, or bands, UInt8[size size band]."""
         image = self._images[int(item.path)]
-        picture = Image.fromarray(image[:, :, 0] if image.shape[2:] == (1,) else image)
-        return ImageOps.fit(on_white(picture), (size, size), Image.Resampling.LANCZOS)
+        if image.ndim == 2 or image.shape[2] == 3:
+            return _square(image, size)
+        bands = [_square(band, size) for band in np.moveaxis(image, 2, 0)]
+        return bands[0] if len(bands) == 1 else np.stack([np.asarray(band) for band in bands], axis=2)
 
     def stamp(self, item: Item) -> str:
         """Changes when the file does."""
@@ -80,6 +82,10 @@ class NpzArrays:
     def side(self, item: Item) -> int:
         """The shorter side in pixels."""
         return min(self._images.shape[1:3])
+
+
+def _square(image: np.ndarray, size: int) -> Image.Image:
+    return ImageOps.fit(Image.fromarray(np.ascontiguousarray(image)), (size, size), Image.Resampling.LANCZOS)
 
 
 def _read(file: Path) -> dict[str, np.ndarray]:

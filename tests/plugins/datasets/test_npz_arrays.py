@@ -5,6 +5,7 @@ import pytest
 from dmlbench_plugins.datasets.npz_arrays import NpzArrays
 
 from dmlbench.api import DataError
+from dmlbench.data.pictures import read_picture
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (12, 10, 10, 3), dtype=np.uint8)
 LABELS = np.arange(12) // 2
@@ -39,10 +40,16 @@ def test_grey_images_have_one_channel_or_no_axis_for_it(saved, shape):
     assert (picture.mode, picture.tobytes()) == ("L", grey[3].tobytes())
 
 
-def test_a_fourth_channel_is_opacity(saved):
-    clear = np.zeros((12, 10, 10, 4), np.uint8)
-    reader, found = saved(images=clear, labels=LABELS)
-    assert reader.picture(found[0], 10).getcolors() == [(100, (255, 255, 255))]
+@pytest.mark.parametrize("bands", [2, 4, 12])
+def test_other_numbers_of_channels_are_bands(saved, bands):
+    images = np.random.default_rng(1).integers(0, 255, (12, 10, 14, bands), dtype=np.uint8)
+    reader, found = saved(images=images, labels=LABELS)
+    picture = reader.picture(found[7], 10)
+    assert (picture.dtype, picture.shape) == (np.uint8, (10, 10, bands))
+    assert (picture == images[7, :, 2:12]).all()
+    assert read_picture(reader, found[7], 10, bands)[1] == picture.tobytes()
+    with pytest.raises(DataError, match=f"{bands} bands"):
+        read_picture(reader, found[7], 10, 3)
 
 
 def test_names_and_sides_are_taken_as_given(saved):
@@ -58,7 +65,6 @@ def test_names_and_sides_are_taken_as_given(saved):
         ({"images": IMAGES}, "no array `labels`"),
         ({"labels": LABELS}, "no array `images`"),
         ({"images": IMAGES.astype(float), "labels": LABELS}, r"`images` is float64 .*, not uint8"),
-        ({"images": IMAGES[..., :2], "labels": LABELS}, "2 channels, not 1, 3 or 4"),
         ({"images": IMAGES[:0], "labels": LABELS[:0]}, r"`images` is uint8 \[0, 10, 10, 3\]"),
         ({"images": IMAGES, "labels": LABELS[:-1]}, r"`labels` is int64 \[11\], not 12"),
         ({"images": IMAGES, "labels": LABELS / 2}, "`labels` is float64"),
