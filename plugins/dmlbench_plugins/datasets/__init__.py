@@ -55,6 +55,22 @@ def offered() -> Iterator[DatasetPlugin]:
         reference="Klasson, Zhang, Kjellström, WACV 2019, arXiv 1901.00711",
     )
     yield DatasetPlugin(
+        id="uc-merced-multilabel",
+        target=f"{__name__}.uc_merced_multilabel:UcMercedMultilabel",
+        summary="The pictures of `uc-merced` with 17 labels.",
+        licence="pictures: public domain (USGS); labels: as their authors publish them",
+        attribution="Yang, Newsam, ACM GIS 2010; labels: Chaudhuri, Demir, Chaudhuri, Bruzzone, TGRS 2018",
+        reference="Chaudhuri, Demir, Chaudhuri, Bruzzone, TGRS 2018",
+    )
+    yield DatasetPlugin(
+        id="bigearthnet",
+        target=f"{__name__}.bigearthnet:BigEarthNet",
+        summary="590,326 patches of Sentinel-2 in ten bands, with 19 or 43 labels of land cover.",
+        licence="CDLA-Permissive-1.0",
+        attribution="Sumbul, Charfuelan, Demir, Markl, IGARSS 2019",
+        reference="Sumbul, Charfuelan, Demir, Markl, IGARSS 2019, arXiv 1902.06148",
+    )
+    yield DatasetPlugin(
         id="grocery-tags",
         target=f"{__name__}.grocery_tags:GroceryTags",
         summary="The photos of `grocery`, each labelled with its fine and its coarse class.",
