@@ -101,10 +101,11 @@ def _check(
         )
     if present is not None and name not in present and name in IN_PLACE_OF:
         other = IN_PLACE_OF[name]
+        random = "the sampler dmlbench:random; " if moment == "draw" else ""
         raise ContractError(
             f"{what} asks for {name!r} ({NAMES[name].doc}), but here images have several labels and no class",
             place=place,
-            way_out=f"{other!r} in its place ({NAMES[other].doc}), or a protocol with one class an image",
+            way_out=f"{random}{other!r} in its place ({NAMES[other].doc}), or a protocol with classes",
         )
     if present is not None and name not in present:
         raise ContractError(

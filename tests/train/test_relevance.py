@@ -127,8 +127,9 @@ def test_a_constructor_that_asks_for_classes_is_refused(make, method, drawn, rel
 
 
 def test_a_sampler_of_classes_is_refused(make, method, relevance):
-    with pytest.raises(ContractError, match=r"sampler\.draw asks for 'by_class'.*no class"):
+    with pytest.raises(ContractError, match=r"sampler\.draw asks for 'by_class'.*no class") as caught:
         make(method(), relevance=relevance)
+    assert caught.value.way_out.startswith("the sampler dmlbench:random; 'train_relevance' in its place")
 
 
 @pytest.mark.parametrize("moment", ["on_train_start", "before_main", "after_step", "dropped"])
