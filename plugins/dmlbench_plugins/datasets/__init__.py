@@ -158,3 +158,11 @@ def offered() -> Iterator[DatasetPlugin]:
         attribution="Mihai Oltean, Fruits-360 dataset, 2017-",
         reference="Mihai Oltean, Fruits-360 dataset, 2017-",
     )
+    yield DatasetPlugin(
+        id="quickdraw",
+        target=f"{__name__}.quickdraw:QuickDraw",
+        summary="Sketches of 345 words, drawn in twenty seconds.",
+        licence="CC BY 4.0",
+        attribution="Quick, Draw! data by Google",
+        reference="Ha, Eck, ICLR 2018, arXiv 1704.03477",
+    )
