@@ -166,3 +166,11 @@ def offered() -> Iterator[DatasetPlugin]:
         attribution="Quick, Draw! data by Google",
         reference="Ha, Eck, ICLR 2018, arXiv 1704.03477",
     )
+    yield DatasetPlugin(
+        id="fashion-mnist",
+        target=f"{__name__}.fashion_mnist:FashionMnist",
+        summary="70,000 grey pictures of ten kinds of clothes, shoes and bags.",
+        licence="MIT",
+        attribution="Xiao, Rasul, Vollgraf, 2017; Zalando SE",
+        reference="Xiao, Rasul, Vollgraf, 2017, arXiv 1708.07747",
+    )
