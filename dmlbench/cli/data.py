@@ -28,6 +28,7 @@ def command() -> None:
 @click.option("--no-check", is_flag=True, help="Accept files whose checksum or fingerprint is another.")
 @click.option("--allow-partial", is_flag=True, help="Leave unreadable pictures out, and list them.")
 @click.option("--track", help="Prepare for the image size of this track [default: the task's].")
+@click.option("--jobs", type=click.IntRange(1), help="Processes that decode at most [default: all cores].")
 def prepare(
     task: str,
     root: Path | None,
@@ -36,6 +37,7 @@ def prepare(
     no_check: bool,
     allow_partial: bool,
     track: str | None,
+    jobs: int | None,
 ) -> None:
     """Decode the pictures of TASK once, for all runs.
 
@@ -75,6 +77,7 @@ def prepare(
         allow_partial=allow_partial,
         progress=_on_one_line("{0:,} of {1:,} pictures"),
         unpacked=_on_one_line("{0}: {1:,} bytes"),
+        jobs=jobs,
     )
     size = f"{images.size} x {images.size}"
     click.echo(f"{the_task.id}: {data.images.shape[0]:,} pictures of {size} in {data.folder}")

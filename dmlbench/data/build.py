@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dmlbench.data import store
+from dmlbench.data.decoding import Workers, decode
 from dmlbench.data.items import Dataset, Item
-from dmlbench.data.pictures import UnreadablePicture, fingerprint, read_picture
+from dmlbench.data.pictures import UnreadablePicture, fingerprint
 from dmlbench.data.split import SIDES, Side, seeded_order, split_items
 from dmlbench.errors import DataError
 from dmlbench.files import replacing, write_json
@@ -42,6 +44,7 @@ class Build:
     allow_partial: bool
     check: bool
     progress: Progress | None
+    workers: Workers | None = None
     lacks: str = ""
     """What the items are known to be short of; said beside what is left out."""
 
@@ -88,15 +91,16 @@ class Build:
         sources: list[tuple[Item, str]] = []
         pixels = hashlib.sha256()
         order = [(side, item) for side in SIDES for item in sides[side]]
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            for done, (side, item) in enumerate(order, start=1):
-                try:
-                    source, row = read_picture(self.dataset, item, self.images.size, self.images.channels)
-                except UnreadablePicture:
+        pictures = [item for _, item in order]
+        reading = decode(self.dataset, pictures, self.images.size, self.images.channels, self.workers)
+        with replacing(path) as temporary, temporary.open("wb") as file, closing(reading) as decoded:
+            for done, ((side, item), found) in enumerate(zip(order, decoded, strict=True), start=1):
+                if isinstance(found, UnreadablePicture):
                     if not self.allow_partial:
-                        raise
+                        raise found
                     left_out.append(item.path)
                 else:
+                    source, row = found
                     file.write(row)
                     pixels.update(row)
                     kept[side].append(item)

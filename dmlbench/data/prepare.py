@@ -11,6 +11,7 @@ from typing import Any
 from filelock import FileLock
 
 from dmlbench.data.build import Build, Progress, manifest
+from dmlbench.data.decoding import Workers
 from dmlbench.data.items import Dataset, Item
 from dmlbench.data.listing import items_of
 from dmlbench.data.store import META, Prepared
@@ -31,13 +32,15 @@ def prepare(
     allow_partial: bool = False,
     check: bool = True,
     progress: Progress | None = None,
+    workers: Workers | None = None,
 ) -> Prepared:
     """The store of `task` under `home`, made from the data set at `root` unless it is there already.
 
     The folder is `home/TASK/KEY`; the key digests task, size, channels and the versions of what draws the
     pictures, and where the task has no fingerprint, or another one is let pass, also the list of items. So a
     store never changes once it is there, and it appears complete or not at all. A lock lets one process build
-    while others wait and then reuse. `progress(done, total)` is called after each picture.
+    while others wait and then reuse. `progress(done, total)` is called after each picture. With `workers`
+    several processes decode where there is much to decode; the store is the same.
 
     `allow_partial` leaves unreadable pictures out and lists them in a store of its own, unless a complete one
     is there; `check=False` accepts pictures whose fingerprint is not the task's. `root` may be None for data
@@ -70,7 +73,7 @@ def prepare(
             if folder is None:
                 lacks = _lacks(dataset, items, allow_partial)
                 with _building(place) as building:
-                    build = Build(task, images, dataset, allow_partial, check, progress, lacks)
+                    build = Build(task, images, dataset, allow_partial, check, progress, workers, lacks)
                     meta = build.write(items, building)
                     as_named = meta["fingerprint"] == task.fingerprint
                     folder = partial if meta["left_out"] or lacks else official if as_named else loose

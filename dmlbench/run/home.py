@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from dmlbench.data.decoding import Workers, cores
 from dmlbench.data.items import Dataset
 from dmlbench.data.place import data_home as data_home
 from dmlbench.data.prepare import prepare
@@ -23,9 +25,14 @@ from dmlbench.train.settings import resolve_settings
 
 def dataset_of(task: Task) -> Dataset:
     """The task's data set plugin, with its settings."""
+    return _maker(task)()
+
+
+def _maker(task: Task) -> Callable[[], Dataset]:
+    """Makes the data set, here or in a process that this is pickled to."""
     entry = registry().find("dataset", task.dataset.component, place=f"task {task.id}")
     target = load_target(entry)
-    return target(**resolve_settings(target, task.dataset.settings, task.id))
+    return functools.partial(target, **resolve_settings(target, task.dataset.settings, task.id))
 
 
 def _opened(root: Path, dataset: Dataset, progress: Callable[[str, int], None] | None) -> Path:
@@ -52,11 +59,13 @@ def ready(
     allow_partial: bool = False,
     progress: Callable[[int, int], None] | None = None,
     unpacked: Callable[[str, int], None] | None = None,
+    jobs: int | None = None,
 ) -> Prepared:
     """The prepared data of `task`: as it is there, made from installed packages, or made from `root`.
 
     `root` is where the task says that its files are, if it says so; an archive that its data set does not
-    read is unpacked first, and `unpacked(name, bytes_so_far)` called meanwhile.
+    read is unpacked first, and `unpacked(name, bytes_so_far)` called meanwhile. At most `jobs` processes
+    decode, as many as there are cores unless given.
 
     Raises `DataError` when the data set has to be fetched first, when it is not what the task names, and when
     what was prepared has been damaged since.
@@ -76,17 +85,20 @@ def ready(
             way_out=f"delete the folder, then dmlbench data prepare {name}",
         )
 
-    dataset = dataset_of(task)
+    make = _maker(task)
+    dataset = make()
+    source = _opened(root, dataset, unpacked) if root else None
     try:
         data = prepare(
             task,
             images,
             dataset,
-            _opened(root, dataset, unpacked) if root else None,
+            source,
             data_home(),
             allow_partial=allow_partial,
             check=check,
             progress=progress,
+            workers=Workers(jobs or cores(), make, source),
         )
     except json.JSONDecodeError as error:
         raise damaged(error) from error

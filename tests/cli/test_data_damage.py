@@ -161,14 +161,14 @@ def files_of(home: Path) -> dict[str, bytes]:
 
 def test_files_that_change_under_the_hand_are_noticed(pictures, empty_home, dmlbench, monkeypatch):
     """Between the fingerprint and the decoding a picture is replaced by another."""
-    from dmlbench.data import build
+    from dmlbench.data import decoding
 
-    def swap(dataset, item, size, channels, *, read=build.read_picture):
+    def swap(dataset, item, size, channels, *, read=decoding.read_picture):
         if item.path == "3/1.png":
             shutil.copy(pictures / "0" / "0.png", pictures / "3" / "1.png")
         return read(dataset, item, size, channels)
 
-    monkeypatch.setattr(build, "read_picture", swap)
+    monkeypatch.setattr(decoding, "read_picture", swap)
     done = dmlbench("data", "prepare", "folder:p", "--track", "tiny")
     assert done.status == 2
     assert "these are not the pictures of the task" in done.err
