@@ -32,12 +32,10 @@ USUAL_PLACES = ("leaderboards", "runs")
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Where records are: leaderboards or run folders. May be repeated. [default: ./leaderboards, ./runs]",
 )
-@click.option(
-    "--primary", default="map_at_r", show_default=True, help="The metric that the sentence is about."
-)
+@click.option("--primary", help="The metric that the sentence is about [default: the protocol's].")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as one JSON object.")
 def command(
-    a: str, b: str, places: tuple[Path, ...], primary: str, as_json: bool, **wanted: str | None
+    a: str, b: str, places: tuple[Path, ...], primary: str | None, as_json: bool, **wanted: str | None
 ) -> None:
     """Compare method A with method B, paired by seed.
 
@@ -50,6 +48,7 @@ def command(
     """
     from dmlbench.cli import partner
     from dmlbench.errors import UsageError
+    from dmlbench.protocols import primary_of
     from dmlbench.results.compare import compare
     from dmlbench.results.gather import gather, sums_of
     from dmlbench.results.select import resolve, select
@@ -78,7 +77,7 @@ def command(
         [entry.record for entry in chosen.a],
         [entry.record for entry in chosen.b],
         sums=sums_of([*chosen.a, *chosen.b]),
-        primary=primary,
+        primary=primary or primary_of(chosen.a[0].record.protocol),
     )
     click.echo(_json(result) if as_json else f"{_table(result)}\n\n{sentence(result)}")
 

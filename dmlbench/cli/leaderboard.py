@@ -68,27 +68,24 @@ def add(runs: tuple[Path, ...], root: Path) -> None:
 
 @command.command("render")
 @ROOT
-@click.option(
-    "--primary", default="map_at_r", show_default=True, help="The metric that tables are sorted by."
-)
-def render(root: Path, primary: str) -> None:
+@click.option("--primary", help="The metric that tables are sorted by [default: the protocol's].")
+def render(root: Path, primary: str | None) -> None:
     """Write table.md and table.csv of every board below ROOT (default: leaderboards).
 
     \b
     Example: dmlbench leaderboard render leaderboards
     """
+    from dmlbench.protocols import primary_of
     from dmlbench.results.boards import render_boards
 
-    for path in render_boards(root, primary=primary):
+    for path in render_boards(root, primary=primary or primary_of):
         click.echo(path)
 
 
 @command.command("check")
 @ROOT
-@click.option(
-    "--primary", default="map_at_r", show_default=True, help="The metric that tables are sorted by."
-)
-def check(root: Path, primary: str) -> None:
+@click.option("--primary", help="The metric that tables are sorted by [default: the protocol's].")
+def check(root: Path, primary: str | None) -> None:
     """Say whether every record below ROOT (default: leaderboards) is sound and every table is made from them.
 
     \b
@@ -96,10 +93,10 @@ def check(root: Path, primary: str) -> None:
 
     One line a problem; any problem makes the exit code 1.
     """
-    from dmlbench.protocols import is_ranked
+    from dmlbench.protocols import is_ranked, primary_of
     from dmlbench.results import check as checking
 
-    report = checking.check(root, frozen=is_ranked, primary=primary)
+    report = checking.check(root, frozen=is_ranked, primary=primary or primary_of)
     for problem in report.problems:
         click.echo(f"{problem.place}: {problem.message}")
     counts = f"{report.boards} boards, {report.records} records, {report.struck} struck"

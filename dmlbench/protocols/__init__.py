@@ -59,6 +59,13 @@ def is_ranked(record: Record) -> bool:
     return record.task in tasks and record.track in _files("track", HERE)
 
 
+def primary_of(protocol: str) -> str:
+    """The metric that a protocol's tables and comparisons are about; the field's usual one for a record whose
+    protocol is not here, e.g. another user's own."""
+    known = {**_files("protocol", LOCAL), **_files("protocol", HERE)}
+    return load_protocol(protocol).primary if protocol in known else "map_at_r"
+
+
 def locked() -> dict[str, dict[str, str]]:
     """The digests as locked, by kind and id."""
     return json.loads(LOCK.read_text(encoding="utf-8"))
@@ -117,5 +124,6 @@ __all__ = [
     "load_task",
     "load_track",
     "locked",
+    "primary_of",
     "write_lock",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dmlbench.errors import ResultsError
 from dmlbench.results import classes
-from dmlbench.results.boards import PRIMARY, TABLES, find_boards, rendered
+from dmlbench.results.boards import PRIMARY, TABLES, Primary, find_boards, rendered
 from dmlbench.results.layout import (
     RETRACTIONS,
     Frozen,
@@ -45,7 +45,7 @@ class Report:
     problems: tuple[Problem, ...]
 
 
-def check(root: Path, *, frozen: Frozen, primary: str = PRIMARY) -> Report:
+def check(root: Path, *, frozen: Frozen, primary: Primary = PRIMARY) -> Report:
     """Look at every board at or below `root`. Nothing is written; problems are returned, not raised."""
     problems: list[Problem] = []
     seen: dict[tuple[str, str], str] = {}
@@ -127,7 +127,7 @@ def _retractions(folder: Path, board: list[Record], problems: list[Problem]) -> 
     return sum(record.run_key in struck for record in board)
 
 
-def _stale(folder: Path, primary: str) -> Iterator[Problem]:
+def _stale(folder: Path, primary: Primary) -> Iterator[Problem]:
     """Tables that are not what their records render to, byte for byte."""
     try:
         expected = rendered(folder, primary=primary) or {}

@@ -1,5 +1,6 @@
 """`dmlbench leaderboard add`, `render`, `check`."""
 
+import csv
 import subprocess
 import sys
 
@@ -137,3 +138,37 @@ def test_check_loads_neither_torch_nor_numpy(place):
     assert "0 problems" in done.stdout
     assert "undecided" in (place / "boards" / TAIL / "table.md").read_text()
     assert done.stdout.endswith("heavy: []\n")
+
+
+def test_a_table_is_sorted_by_the_primary_metric_of_its_protocol(tmp_path, monkeypatch):
+    """The first by name says one thing, the protocol's the other."""
+    monkeypatch.chdir(tmp_path)
+    for seed, (method, other, primary) in enumerate([("a:one", 0.9, 0.2), ("a:two", 0.1, 0.3)]):
+        record = Record(
+            run_key=f"{seed:032x}",
+            run_id=f"20260102T030405Z-{seed:06x}",
+            method=method,
+            seed=0,
+            protocol="multi-label/v1",
+            task="emoji-tags",
+            track="emoji-tags-conv4-32px-d128",
+            profile="quick",
+            budget=95_000,
+            scored="validation",
+            numerics="cpu-bf16",
+            outcome=Outcome(status="ok"),
+            metrics={"acg_at_10": other, "ndcg_graded_at_100": primary},
+        )
+        folder = tmp_path / "runs" / record.run_key
+        folder.mkdir(parents=True)
+        (folder / "record.validation.json").write_bytes(encode(record))
+    assert run("add", "runs").exit_code == 0
+    (path,) = [line for line in run("render").stdout.split() if line.endswith("table.csv")]
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    assert [row["method"] for row in rows] == ["a:two", "a:one"]
+    assert {row["primary"] for row in rows} == {"ndcg_graded_at_100"}
+    assert run("check").exit_code == 0
+    run("render", "--primary", "acg_at_10")
+    assert run("check").exit_code == 1
+    assert run("check", "--primary", "acg_at_10").exit_code == 0

@@ -88,3 +88,10 @@ def test_a_mistake_in_an_own_file_names_file_and_key(project):
         protocols.load_track("tiny")
     assert "tiny.toml" in str(error.value)
     assert "batch_size" in str(error.value)
+
+
+def test_tables_are_about_the_primary_metric_of_the_protocol_where_it_is_known(project):
+    assert protocols.primary_of("zero-shot/v1") == "map_at_r"
+    assert protocols.primary_of("multi-label/v1") == "ndcg_graded_at_100"
+    assert protocols.primary_of("local/tiny/v1") == "map_at_r"
+    assert protocols.primary_of("local/of-somebody-else/v1") == "map_at_r"
