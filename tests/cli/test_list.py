@@ -57,7 +57,8 @@ def test_a_plugin_is_listed_with_what_it_offers(dmlbench):
     rows = {row["id"]: row for row in json.loads(dmlbench("list", "plugin", "--json").out)}
     ours = rows["dmlbench:builtin"]
     assert (ours["version"], ours["status"], ours["imports_torch"]) == (__version__, "ok", False)
-    assert "sampler (1)" in ours["summary"]
+    samplers = len(json.loads(dmlbench("list", "sampler", "--json").out))
+    assert f"sampler ({samplers})" in ours["summary"]
 
 
 def test_a_name_in_the_switch_that_is_no_plugin_is_told_with_the_nearest(
