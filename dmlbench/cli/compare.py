@@ -52,8 +52,11 @@ def command(
     from dmlbench.results.compare import compare
     from dmlbench.results.gather import gather, sums_of
     from dmlbench.results.select import resolve, select
+    from dmlbench.run.tasks import task_named
 
     choices = {name: value for name, value in wanted.items() if value is not None}
+    if ":" in choices.get("task", ""):  # own data, by its path
+        choices["task"] = task_named(choices["task"]).id
     searched = list(places) or [Path(name) for name in USUAL_PLACES if Path(name).is_dir()]
     entries = gather(searched)
     # Where the user says where records are, what is there is all there is.

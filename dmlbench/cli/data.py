@@ -54,7 +54,7 @@ def prepare(
     from dmlbench.run.home import data_home, dataset_of, ready
     from dmlbench.run.tasks import is_own, task_named
 
-    the_task = task_named(task, progress=_on_one_line("{0:,} of {1:,} files read"))
+    the_task = task_named(task, progress=on_one_line("{0:,} of {1:,} files read"))
     if is_own(the_task) and (root or download):
         raise UsageError(f"{task} says where its files are", way_out=f"dmlbench data prepare {task}")
     images = load_track(track or the_task.track).images
@@ -67,7 +67,7 @@ def prepare(
             root,
             check=not no_check,
             accept_terms=accept_terms,
-            progress=_on_one_line("{0}: {1:,} bytes"),
+            progress=on_one_line("{0}: {1:,} bytes"),
         )
     data = ready(
         the_task,
@@ -75,8 +75,8 @@ def prepare(
         root=root,
         check=not no_check,
         allow_partial=allow_partial,
-        progress=_on_one_line("{0:,} of {1:,} pictures"),
-        unpacked=_on_one_line("{0}: {1:,} bytes"),
+        progress=on_one_line("{0:,} of {1:,} pictures"),
+        unpacked=on_one_line("{0}: {1:,} bytes"),
         jobs=jobs,
     )
     size = f"{images.size} x {images.size}"
@@ -121,14 +121,14 @@ def verify(
     from dmlbench.run.home import ready
     from dmlbench.run.tasks import task_named
 
-    the_task = task_named(task, progress=_on_one_line("{0:,} of {1:,} files read"))
+    the_task = task_named(task, progress=on_one_line("{0:,} of {1:,} files read"))
     images = load_track(track or the_task.track).images
     data = ready(
         the_task,
         images,
         root=root,
         allow_partial=allow_partial,
-        progress=_on_one_line("{0:,} of {1:,} pictures"),
+        progress=on_one_line("{0:,} of {1:,} pictures"),
     )
     found = look(data, whole_classes=the_task.split.rule != "within-class")
     pictures = f"{len(data.images):,} pictures of {images.size} x {images.size}"
@@ -165,11 +165,15 @@ def _findings(found: Findings) -> str:
     return "\n".join(lines)
 
 
-def _on_one_line(form: str) -> Callable[..., None]:
-    """A callback that keeps one line of a terminal up to date, and is silent elsewhere."""
+def on_one_line(form: str) -> Callable[..., None]:
+    """A callback that keeps one line of a terminal up to date, and is silent elsewhere.
+
+    The line goes away when as much is done as there is.
+    """
 
     def show(*values: Any) -> None:
         if sys.stderr.isatty():
-            click.echo("\r" + form.format(*values) + "\x1b[K", nl=False, err=True)
+            text = "" if len(set(values)) == 1 else form.format(*values)
+            click.echo(f"\r{text}\x1b[K", nl=False, err=True)
 
     return show

@@ -100,6 +100,7 @@ def command(
     Example:
       dmlbench run multi-similarity contrastive --seeds 0-2
     """
+    from dmlbench.cli.data import on_one_line
     from dmlbench.results import store
     from dmlbench.run.display import display
     from dmlbench.run.home import ready
@@ -133,7 +134,8 @@ def command(
     folder = Path()
     # Runs whose records are committed need neither the data nor their components.
     if todo := [planned for planned in runs if committed(planned.spec.key, planned.scored) is None]:
-        data = ready(runs[0].spec.task, runs[0].spec.track.images)
+        progress = on_one_line("{0:,} of {1:,} pictures")
+        data = ready(runs[0].spec.task, runs[0].spec.track.images, progress=progress)
         precheck(todo, data, out, fresh=fresh, limits=limits)
         folder = data.folder
     with display(len(runs)) as observer:

@@ -33,6 +33,8 @@ SMALL_SIDE = 48
 """Pixels. Median shorter sides below it leave a trunk that was trained on photos little to see."""
 FEW_CLASSES = 32
 """Training classes. With fewer, a batch of 128 would hold more pictures of each than most data has."""
+_SLUG = 32
+"""Letters of a name that are kept: 8 hex digits and the id of a kind of label noise have room in an id."""
 _MEASURED = 200
 """Pictures whose size is looked at, evenly spaced."""
 
@@ -89,7 +91,7 @@ def slug(name: str) -> str:
     ('fruchte-neu', '2024', 'own')
     """
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:55].rstrip("-") or "own"
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_SLUG].rstrip("-") or "own"
 
 
 def default_track(training_classes: int, shorter_side: float) -> str:

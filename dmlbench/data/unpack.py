@@ -25,7 +25,7 @@ from filelock import FileLock
 
 from dmlbench.errors import DataError
 
-ENDINGS = re.compile(r"(\.tar)?\.(gz|bz2|xz)|\.(zip|tar|tgz|tbz2?|txz)", re.IGNORECASE)
+ENDINGS = re.compile(r"\.tar\.(gz|bz2|xz)|\.(zip|tar|tgz|tbz2?|txz)", re.IGNORECASE)
 EXPANSION, ALLOWANCE = 64, 64 << 20
 """Where nothing is declared: bytes that one byte of an archive may become, and bytes that any may. Pictures
 grow by a few per cent, text tenfold, a bomb a thousandfold."""

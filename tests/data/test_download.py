@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -365,3 +366,38 @@ def test_a_file_that_is_there_is_not_fetched(tmp_path):
 def test_a_set_without_downloads_says_so(tmp_path):
     with pytest.raises(DataError, match="publishes nothing that can be fetched"):
         download(Published(), tmp_path)
+
+
+def packed(tmp_path: Path, name: str = "set/a.png") -> Path:
+    with zipfile.ZipFile(tmp_path / "upstream.zip", "w") as archive:
+        archive.writestr(name, b"a picture")
+    return tmp_path / "upstream.zip"
+
+
+def test_an_archive_is_unpacked_beside_itself(tmp_path):
+    wanted = Download(packed(tmp_path).as_uri(), "pictures.zip", unpack=True)
+    root = tmp_path / "root"
+    download(Published(wanted), root)
+    assert (root / "pictures" / "set" / "a.png").read_bytes() == b"a picture"
+    (root / "pictures.zip").unlink()
+    (tmp_path / "upstream.zip").unlink()
+    download(Published(wanted), root)  # the folder is there: nothing is fetched
+
+
+def test_an_archive_that_was_fetched_is_not_fetched_again_to_be_unpacked(tmp_path):
+    url = packed(tmp_path, "../evil").as_uri()
+    root = tmp_path / "root"
+    for _ in range(2):
+        with pytest.raises(DataError, match="leads out of the folder"):
+            download(Published(Download(url, "pictures.zip", unpack=True)), root)
+        (tmp_path / "upstream.zip").unlink(missing_ok=True)
+    assert seen(root) == ["pictures.zip"]
+
+
+@pytest.mark.parametrize("bound", [{"unpacked_size": 8}, {"unpacked_files": 0}])
+def test_what_is_declared_bounds_what_is_unpacked(tmp_path, bound):
+    published = Published(Download(packed(tmp_path).as_uri(), "pictures.zip", unpack=True, **bound))
+    with pytest.raises(DataError, match=r"more than (8 bytes|0 files)"):
+        download(published, tmp_path / "root")
+    download(published, tmp_path / "root", check=False)
+    assert (tmp_path / "root" / "pictures" / "set" / "a.png").exists()

@@ -75,7 +75,7 @@ def test_the_id_is_the_name_and_a_digest_of_the_content(tmp_path, task_of, class
 
 @pytest.mark.parametrize("name", ["", "...", "水果", "-a-", "A" * 200, "../etc", "a\nb", "1"])
 def test_any_name_makes_the_beginning_of_an_id(name):
-    assert re.fullmatch(ID_PATTERN, f"{slug(name)}-01234567")
+    assert re.fullmatch(ID_PATTERN, f"{slug(name)}-01234567-list-01234567")
 
 
 def test_files_that_did_not_change_are_not_read_again(tmp_path, task_of, class_folders, monkeypatch):

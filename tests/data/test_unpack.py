@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import io
 import os
 import stat
@@ -193,8 +194,6 @@ def test_a_header_that_is_a_bomb_is_stopped(tmp_path, monkeypatch):
 def test_what_is_passed_over_counts_too(tmp_path, monkeypatch):
     """Zeros after a tar file's end."""
     monkeypatch.setattr(module, "ALLOWANCE", 100_000)
-    import gzip
-
     plain = made(tmp_path / "a.tar", FILES).read_bytes()
     with gzip.open(tmp_path / "b.tar.gz", "wb") as file:
         file.write(plain + bytes(30_000_000))
@@ -215,8 +214,6 @@ def test_a_cut_archive_is_named_and_leaves_nothing(tmp_path, kind, share):
 
 @pytest.mark.parametrize("kind", ["tar", "tar.gz"])
 def test_a_tar_file_that_is_cut_between_two_members_is_named(tmp_path, kind):
-    import gzip
-
     plain = made(tmp_path / "whole.tar", {f"{n}": os.urandom(5120) for n in range(3)}).read_bytes()
     cut = plain[: 2 * (512 + 5120)]
     (tmp_path / f"a.{kind}").write_bytes(gzip.compress(cut) if kind == "tar.gz" else cut)
@@ -249,8 +246,9 @@ def test_an_encrypted_zip_file_is_refused(tmp_path):
 def test_other_files_are_no_archives(tmp_path):
     (tmp_path / "a").write_bytes(os.urandom(2000))
     (tmp_path / "b.csv").write_text("path,label\n")
-    assert not is_archive(tmp_path / "a")
-    assert not is_archive(tmp_path / "b.csv")
+    (tmp_path / "c.ndjson.gz").write_bytes(gzip.compress(b"{}" * 1000))
+    for name in ("a", "b.csv", "c.ndjson.gz"):
+        assert not is_archive(tmp_path / name)
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, kind, monkeypatch):

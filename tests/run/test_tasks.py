@@ -144,6 +144,8 @@ def test_compare_makes_the_run_that_the_other_method_lacks(own, few, dmlbench):
     assert dmlbench("run", "untrained", *options("folder:My Pictures")).status == 0
     done = dmlbench("compare", "untrained", "raw-pixels")
     assert done.status == 0, done.err
+    assert dmlbench("compare", "untrained", "raw-pixels", "--task", "folder:My Pictures").out == done.out
+    assert dmlbench("compare", "untrained", "raw-pixels", "--task", "emoji").status == 2
 
 
 def test_records_of_own_data_are_previews_whatever_the_protocol(own, monkeypatch):

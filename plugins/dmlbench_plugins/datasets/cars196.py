@@ -47,6 +47,7 @@ class Cars196:
     """
 
     needs_root = True
+    reads_zip = True
     downloads: tuple[Download, ...] = ()
 
     def __init__(self) -> None:

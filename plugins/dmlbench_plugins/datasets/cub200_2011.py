@@ -26,6 +26,7 @@ class Cub200:
     """
 
     needs_root = True
+    reads_zip = True
     downloads = (
         Download(
             url="https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",
@@ -33,6 +34,7 @@ class Cub200:
             sha256="0c685df5597a8b24909f6a7c9db6d11e008733779a671760afef78feb49bf081",
             md5="97eceeb196236b17998738112f37df78",
             size=1_150_585_339,
+            unpack=True,
         ),
     )
 

@@ -55,6 +55,7 @@ class FashionMnist:
     """
 
     needs_root = True
+    reads_zip = True
     downloads = tuple(Download(url=f"{_URL}/{name}", filename=name, md5=md5) for name, md5 in _MD5.items())
 
     def __init__(self, *, per_class: int = 7000) -> None:

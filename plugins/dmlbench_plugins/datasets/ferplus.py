@@ -47,6 +47,7 @@ class FerPlus:
     """
 
     needs_root = True
+    reads_zip = True
     downloads = (
         Download(
             url=f"https://raw.githubusercontent.com/microsoft/FERPlus/{COMMIT}/{VOTES}",

@@ -39,6 +39,7 @@ class Fruits360:
     """
 
     needs_root = True
+    reads_zip = True
     downloads = (
         Download(
             url=f"https://github.com/fruits-360/fruits-360-3-body-problem/archive/{COMMIT}.zip",

@@ -23,6 +23,7 @@ class GroceryTags:
     """
 
     needs_root = True
+    reads_zip = True
     downloads = GroceryStore.downloads
 
     def __init__(self) -> None:

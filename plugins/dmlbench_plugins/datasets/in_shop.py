@@ -33,6 +33,7 @@ class InShop:
     """
 
     needs_root = True
+    reads_zip = True
     downloads: tuple[Download, ...] = ()
 
     def __init__(self) -> None:

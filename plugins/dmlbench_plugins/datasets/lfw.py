@@ -39,12 +39,14 @@ class LabeledFaces:
     """
 
     needs_root = True
+    reads_zip = True
     downloads = (
         Download(
             url="https://ndownloader.figshare.com/files/5976015",
             filename="lfw-funneled.tgz",
             sha256="b47c8422c8cded889dc5a13418c4bc2abbda121092b3533a83306f90d900100a",
             md5="1b42dfed7d15c9b2dd63d5e5840c86ad",
+            unpack=True,
         ),
         Download(
             url="https://ndownloader.figshare.com/files/5976006",

@@ -55,6 +55,7 @@ class Sketchy:
     """
 
     needs_root = True
+    reads_zip = True
     downloads: tuple[Download, ...] = ()
 
     def __init__(self, *, unseen: Literal[25, 21] = 25, dedupe: bool = False) -> None:

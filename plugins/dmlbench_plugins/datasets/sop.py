@@ -25,6 +25,7 @@ class OnlineProducts:
     """
 
     needs_root = True
+    reads_zip = True
     downloads = (
         Download(
             url="ftp://cs.stanford.edu/cs/cvgl/Stanford_Online_Products.zip",

@@ -40,6 +40,7 @@ class TuBerlin:
     """
 
     needs_root = True
+    reads_zip = True
     downloads: tuple[Download, ...] = ()
 
     def __init__(self) -> None:

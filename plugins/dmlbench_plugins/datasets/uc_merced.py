@@ -27,6 +27,7 @@ class UcMerced:
     """
 
     needs_root = True
+    reads_zip = True
     downloads = (
         Download(
             url="http://weegee.vision.ucmerced.edu/datasets/UCMerced_LandUse.zip",

@@ -25,6 +25,7 @@ class UcMercedMultilabel:
     """
 
     needs_root = True
+    reads_zip = True
     downloads = (
         *UcMerced.downloads,
         Download(url="http://bigearth.eu/assets/docs/multilabels.zip", filename="multilabels.zip"),
