@@ -18,16 +18,22 @@ def offered() -> Iterator[DatasetPlugin]:
         id="folder",
         target=f"{__name__}.folder:Folder",
         summary="Pictures of one's own in class folders.",
+        licence="the user's",
+        attribution="the user's",
     )
     yield DatasetPlugin(
         id="csv",
         target=f"{__name__}.csv_list:CsvList",
         summary="Pictures of one's own, listed in a CSV file.",
+        licence="the user's",
+        attribution="the user's",
     )
     yield DatasetPlugin(
         id="npz",
         target=f"{__name__}.npz_arrays:NpzArrays",
         summary="Pictures of one's own as arrays in an .npz file.",
+        licence="the user's",
+        attribution="the user's",
     )
     yield DatasetPlugin(
         id="emoji-tags",
