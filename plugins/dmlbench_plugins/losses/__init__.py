@@ -111,10 +111,29 @@ def offered() -> Iterator[LossPlugin]:
         },
     )
     yield LossPlugin(
+        id="multi-similarity-mined",
+        target=f"{__name__}.multi_similarity_mined:multi_similarity_mined",
+        summary="Multi-similarity of the pairs that a miner chose.",
+        reference="Wang et al., CVPR 2019, arXiv 1904.06627",
+    )
+    yield LossPlugin(
+        id="bspml",
+        target=f"{__name__}.bspml:Bspml",
+        summary="Multi-similarity with a weight of each image, 0 for those that cost more than an age.",
+        reference="Zhang, Luo, Gu, AAAI 2023, arXiv 2211.11751",
+        oracle=("last_percentile",),
+    )
+    yield LossPlugin(
         id="normalised-softmax",
         target=f"{__name__}.normalised_softmax:NormalisedSoftmax",
         summary="Cross-entropy over cosines to one weight vector a class.",
         reference="Zhai, Wu, BMVC 2019, arXiv 1811.12649",
+    )
+    yield LossPlugin(
+        id="generalised-cross-entropy",
+        target=f"{__name__}.generalised_cross_entropy:GeneralisedCrossEntropy",
+        summary="Normalised softmax, bounded so that unlikely labels pull less.",
+        reference="Zhang, Sabuncu, NeurIPS 2018, arXiv 1805.07836",
     )
     yield LossPlugin(
         id="proxy-nca",

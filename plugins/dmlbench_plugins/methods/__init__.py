@@ -14,6 +14,9 @@ _NAMES = (
     "proxy-nca",
     "das",
     "softmax-center",
+    "bspml",
+    "prism",
+    "generalised-cross-entropy",
 )
 
 

@@ -54,3 +54,11 @@ def offered() -> Iterator[MinerPlugin]:
         yields="triplets",
         summary="Random positives and negatives of each anchor.",
     )
+    yield MinerPlugin(
+        id="prism",
+        target=f"{__name__}.prism:Prism",
+        yields="pairs",
+        summary="All pairs of rows that fit what is remembered of their class.",
+        reference="Liu et al., CVPR 2021, arXiv 2103.16047",
+        oracle=("noise_rate",),
+    )
