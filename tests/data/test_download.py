@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from dmlbench.data import download as module
+from dmlbench.data import part as module
 from dmlbench.data.download import download
 from dmlbench.data.items import Download
 from dmlbench.errors import DataError
@@ -200,12 +200,13 @@ def process(url: str, root: Path) -> list[str]:
     """The command of a process that fetches in small blocks."""
     code = f"""
 from pathlib import Path
-from dmlbench.data import download
+from dmlbench.data import part
+from dmlbench.data.download import download
 from dmlbench.data.items import Download
-download._BLOCK_BYTES = 20_000
+part._BLOCK_BYTES = 20_000
 class Published:
     downloads = (Download({url!r}, "a.zip", sha256={SUM!r}),)
-download.download(Published(), Path({str(root)!r}))
+download(Published(), Path({str(root)!r}))
 """
     return [sys.executable, "-c", code]
 
@@ -241,7 +242,7 @@ def test_a_killed_download_is_taken_up(server, manners, tmp_path):
 
 def test_a_part_that_was_whole_is_not_fetched_again(server, manners, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(module._Part, "finish", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(module.Part, "finish", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             fetch(tmp_path, server, sha256=SUM)
     assert fetch(tmp_path, server, sha256=SUM) == CONTENT
