@@ -160,6 +160,13 @@ def test_refs_are_judged_like_rows(batch):
     assert torch.equal((positives | negatives).any(dim=0), judged)
 
 
+def test_refs_of_a_role_are_refused(batch):
+    (rows, labels), role = batch(seed=1), torch.arange(12) % 3 == 0
+    same = labels[~role][:, None] == labels[role]
+    with pytest.raises(UsageError, match="every row"):
+        prism()(rows, labels, torch.arange(12), rows[role], labels[role], same, ~same)
+
+
 def test_the_latest_decision_on_an_image_counts():
     miner = prism(num_samples=4, num_classes=2, dim=2, window=1)
     rows = torch.eye(2, dtype=torch.float64)

@@ -14,7 +14,7 @@ class Prism(nn.Module):
     class k among the `memory` last rows that were kept, the sum is over classes that have some. A row is kept
     when P is above the threshold, or its class has no centre yet. The threshold is the mean over `window`
     batches of the largest P among the `noise_rate` x rows that fit worst; a batch of which nothing would be
-    left sets it anew. Refs are judged like rows; those of a role are not offered.
+    left sets it anew. Refs are judged like rows; a term's view is `unit`, its refs are not those of a role.
 
     The authors' code moves the centres of the last batch's classes alone and counts classes that it does not
     know as exp(0); here centres are the memory's, and only those count. `noise_rate` stands for the true one.
@@ -54,6 +54,8 @@ class Prism(nn.Module):
         positives: Bool[Tensor, "rows refs"],
         negatives: Bool[Tensor, "rows refs"],
     ) -> Pairs:
+        if len(positives) != len(unit):
+            raise UsageError("prism judges every row", way_out='refs = "same", "all", "real" or "memory"')
         centres, known = self.centres()
         fit, ref_fit = _fit(unit, labels, centres, known), _fit(refs, ref_labels, centres, known)
         threshold = self._threshold(fit)
