@@ -169,6 +169,14 @@ def test_the_order_of_the_batch_and_a_rotation_do_not_matter(batch, pairs, seed)
     )
 
 
+def test_a_const_loss_weighs_its_two_kinds(on_circle):
+    data = on_circle(0, 30, 50, 90)
+    a = math.exp(-(data[0][0, 1] - 0.5) / 0.5) + math.exp(-(data[0][2, 3] - 0.5) / 0.5)
+    c = 2 * math.exp((data[0][1, 2] - 0.5) / 0.1)
+    value = cbml(*data, form="const", positive_weight=0.5, negative_weight=2.0, **GENTLE)
+    assert value.item() == pytest.approx((4 + 0.5 * a + 2.0 * c) / 4, rel=1e-10)
+
+
 def test_the_pair_term_of_a_const_loss_has_a_floor_of_two_for_each_kept_anchor(on_circle):
     value = cbml(*on_circle(0, 30, 50, 90), form="const", positive_weight=0.0, negative_weight=0.0)
     assert value.item() == 2 * 2 / 4

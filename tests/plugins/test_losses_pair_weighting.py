@@ -85,6 +85,15 @@ def test_one_anchor_and_the_weights_of_its_pairs():
     assert found[0].tolist() == [-2, -1, 2, 1, 0]
 
 
+def test_the_hinge_of_lifted_structure_closes():
+    similarity = torch.tensor([[0.9, -0.5], [0.9, 0.5]], dtype=torch.float64)
+    positives = torch.tensor([[True, False]] * 2)
+    found = gradient(
+        mined(pair_weighting, weighting="lifted-structure", epsilon=None), similarity, positives, ~positives
+    )
+    assert found.tolist() == [[0, 0], [-0.5, 0.5]]
+
+
 @pytest.mark.parametrize("weighting", LOSSES)
 def test_anchors_and_refs_may_be_different_rows(batch, pairs, weighting):
     data = pairs(*batch(classes=3, per_class=1, seed=5), *batch(classes=4, per_class=5, seed=6))

@@ -184,8 +184,9 @@ def test_rounding_past_one_is_harmless(similarity):
     assert mine(data, 512, farthest=3.0).indices.flatten().tolist() == [0, 0, 1]
 
 
-def test_the_last_draw_below_one_never_leaves_the_row(monkeypatch, batch, pairs):
-    monkeypatch.setattr(torch, "rand", lambda *shape, generator: torch.full(shape, 1 - 2**-24))
+@pytest.mark.parametrize("draw", [0.0, 1 - 2**-24])
+def test_the_least_and_the_largest_draw_choose_a_negative_in_reach(monkeypatch, batch, pairs, draw):
+    monkeypatch.setattr(torch, "rand", lambda *shape, generator: torch.full(shape, draw))
     data = pairs(*batch(classes=5, per_class=4, seed=1))
     for similarity in (data[0], data[0].float()):
         a, _, n = mine((similarity, *data[1:]), 6).indices

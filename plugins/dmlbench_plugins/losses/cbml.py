@@ -6,12 +6,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from dmlbench_plugins.losses.log_sum_exp import log_sum_exp
 from dmlbench_plugins.miners.multi_similarity import informative
 
 _SAME = 1 - 1e-5
 """From this similarity on two pictures of a class are one picture, and no pair."""
-_NOTHING = -1e9
-"""log of an empty sum: finite, because the gradient of -inf is NaN."""
 
 Mask = Bool[Tensor, "anchors refs"]
 
@@ -44,16 +43,14 @@ def cbml(
     positives, negatives, kept = evidence(similarity, positives, negatives, epsilon)
     if not kept.any():
         return None
-    pull = ((positive_base - similarity) / positive_scale).masked_fill(~positives, _NOTHING)[kept]
-    push = ((similarity - negative_base) / negative_scale).masked_fill(~negatives, _NOTHING)[kept]
+    pull = log_sum_exp((positive_base - similarity) / positive_scale, positives)[kept]
+    push = log_sum_exp((similarity - negative_base) / negative_scale, negatives)[kept]
     if form == "log":
-        terms = functional.softplus(pull.logsumexp(dim=1)) + functional.softplus(push.logsumexp(dim=1))
+        terms = functional.softplus(pull) + functional.softplus(push)
+    elif form == "sqrt":
+        terms = (1 + pull.exp()).sqrt() + (1 + push.exp()).sqrt()
     else:
-        against, for_ = pull.exp().sum(dim=1), push.exp().sum(dim=1)
-        if form == "sqrt":
-            terms = (1 + against).sqrt() + (1 + for_).sqrt()
-        else:
-            terms = 2 + positive_weight * against + negative_weight * for_
+        terms = 2 + positive_weight * pull.exp() + negative_weight * push.exp()
     return terms.sum() / len(similarity)
 
 

@@ -4,8 +4,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-_NOTHING = -1e9
-"""log of an empty sum: finite, because the gradient of -inf is NaN."""
+from dmlbench_plugins.losses.log_sum_exp import log_sum_exp
 
 
 def circle(
@@ -30,6 +29,4 @@ def circle(
     held = similarity.detach()
     push = scale * functional.relu(held + margin) * (similarity - margin)
     pull = scale * functional.relu(1 + margin - held) * (1 - margin - similarity)
-    far = push.masked_fill(~negatives, _NOTHING).logsumexp(dim=1)
-    near = pull.masked_fill(~positives, _NOTHING).logsumexp(dim=1)
-    return functional.softplus(far + near)[counted].mean()
+    return functional.softplus(log_sum_exp(push, negatives) + log_sum_exp(pull, positives))[counted].mean()

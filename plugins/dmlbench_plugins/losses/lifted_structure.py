@@ -5,10 +5,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from dmlbench_plugins.losses.log_sum_exp import log_sum_exp
+
 _SMALLEST_SQUARE = 1e-12
 """Keeps the square root's gradient finite for identical rows."""
-_NOTHING = -1e9
-"""log of an empty sum: finite, because the gradient of -inf is NaN."""
 
 
 def lifted_structure(
@@ -32,8 +32,8 @@ def lifted_structure(
     if len(anchor) == 0:
         return None
     distance = _euclidean(anchors, refs)
-    repulsion = (margin - distance).masked_fill(~negatives, _NOTHING)
-    ends = repulsion.logsumexp(dim=1)[anchor], repulsion.logsumexp(dim=0)[ref]
+    repulsion = margin - distance
+    ends = log_sum_exp(repulsion, negatives)[anchor], log_sum_exp(repulsion, negatives, dim=0)[ref]
     tension = torch.logaddexp(*ends) + distance[anchor, ref]
     return functional.relu(tension).square().mean() / 2
 
@@ -55,9 +55,8 @@ def lifted_structure_generalised(
     if not counted.any():
         return None
     distance = _euclidean(anchors, refs)
-    near = (margin - distance).masked_fill(~negatives, _NOTHING).logsumexp(dim=1)
-    far = distance.masked_fill(~positives, _NOTHING).logsumexp(dim=1)
-    return functional.relu(near + far)[counted].mean()
+    tension = log_sum_exp(margin - distance, negatives) + log_sum_exp(distance, positives)
+    return functional.relu(tension)[counted].mean()
 
 
 def _euclidean(

@@ -4,8 +4,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-_NOTHING = -1e9
-"""log of an empty sum: finite, because the gradient of -inf is NaN."""
+from dmlbench_plugins.losses.log_sum_exp import log_sum_exp
 
 
 def nt_xent(
@@ -25,5 +24,5 @@ def nt_xent(
     if len(anchor) == 0:
         return None
     logits = similarity / temperature
-    others = logits.masked_fill(~negatives, _NOTHING).logsumexp(dim=1)
+    others = log_sum_exp(logits, negatives)
     return functional.softplus(others[anchor] - logits[anchor, ref]).mean()

@@ -5,12 +5,9 @@ from typing import Literal
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional
 
+from dmlbench_plugins.losses.log_sum_exp import log_sum_exp
 from dmlbench_plugins.miners.multi_similarity import informative
-
-_NOTHING = -1e9
-"""log of an empty sum: finite, so that differences of two are numbers."""
 
 Matrix = Float[Tensor, "anchors refs"]
 Mask = Bool[Tensor, "anchors refs"]
@@ -63,10 +60,14 @@ def _multi_similarity(
     s: Matrix, positives: Mask, negatives: Mask, alpha: float, beta: float, base: float
 ) -> Matrix:
     """The share of each pair in 1 + the sum of exponentials of its kind."""
-    pull = (alpha * (base - s)).masked_fill(~positives, _NOTHING)
-    push = (beta * (s - base)).masked_fill(~negatives, _NOTHING)
-    far, near = (functional.softplus(logits.logsumexp(dim=1, keepdim=True)) for logits in (pull, push))
-    return ((push - near).exp() - (pull - far).exp()) * _both(positives, negatives)
+    pull, push = _share(alpha * (base - s), positives), _share(beta * (s - base), negatives)
+    return (push - pull) * _both(positives, negatives)
+
+
+def _share(logits: Matrix, mask: Mask) -> Matrix:
+    """A softmax in which exp(0) has a share too."""
+    one = logits.new_zeros(len(logits), 1)
+    return torch.cat([one, logits.masked_fill(~mask, -torch.inf)], dim=1).softmax(dim=1)[:, 1:]
 
 
 def _triplet(s: Matrix, positives: Mask, negatives: Mask, margin: float) -> Matrix:
@@ -86,11 +87,10 @@ def _triplet(s: Matrix, positives: Mask, negatives: Mask, margin: float) -> Matr
 
 def _lifted_structure(s: Matrix, positives: Mask, negatives: Mask, base: float) -> Matrix:
     """A softmax over each kind, where the hinge is open."""
-    pull = (base - s).masked_fill(~positives, _NOTHING)
-    push = s.masked_fill(~negatives, _NOTHING)
-    far, near = pull.logsumexp(dim=1, keepdim=True), push.logsumexp(dim=1, keepdim=True)
-    is_open = _both(positives, negatives) & ~(far + near <= 0)
-    return ((push - near).exp() - (pull - far).exp()) * is_open
+    tension = log_sum_exp(base - s, positives) + log_sum_exp(s, negatives)
+    pull, push = (-s).masked_fill(~positives, -torch.inf), s.masked_fill(~negatives, -torch.inf)
+    is_open = _both(positives, negatives) & ~(tension <= 0)[:, None]
+    return torch.where(is_open, push.softmax(dim=1) - pull.softmax(dim=1), 0)
 
 
 def _binomial_deviance(

@@ -1,8 +1,9 @@
 """Supervised contrastive loss."""
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from dmlbench_plugins.losses.log_sum_exp import log_sum_exp
 
 
 def supcon(
@@ -22,5 +23,5 @@ def supcon(
     if not counted.any():
         return None
     logits = similarity / temperature
-    everybody = logits.masked_fill(~(positives | negatives), -torch.inf)[counted].logsumexp(dim=1)
-    return (everybody - (logits * positives).sum(dim=1)[counted] / number[counted]).mean()
+    own = (logits * positives).sum(dim=1) / number.clamp(min=1)
+    return (log_sum_exp(logits, positives | negatives) - own)[counted].mean()

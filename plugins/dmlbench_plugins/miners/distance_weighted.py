@@ -26,9 +26,8 @@ def distance_weighted(
     """
     log_odds = log_inverse_density(similarity, anchors.shape[1], cutoff)
     in_reach = negatives & ~(similarity <= 1 - farthest**2 / 2)
-    # The largest of each row first: between rows weights differ by more than single precision has.
-    log_odds = log_odds.masked_fill(~in_reach, -torch.inf)
-    odds = (log_odds - log_odds.amax(dim=1, keepdim=True)).exp()
+    # Each row by itself: between rows odds differ by more than single precision has.
+    odds = log_odds.masked_fill(~in_reach, -torch.inf).softmax(dim=1)
 
     anchor, positive = (positives & in_reach.any(dim=1, keepdim=True)).nonzero(as_tuple=True)
     if len(anchor) == 0:
@@ -36,10 +35,10 @@ def distance_weighted(
     pairs = torch.bincount(anchor, minlength=len(anchors))
     turn = torch.arange(len(anchor), device=anchor.device) - (pairs.cumsum(0) - pairs)[anchor]
     uniform = torch.rand(len(anchors), int(pairs.max()), generator=generator).to(odds.device)
-    # The first place whose share exceeds the draw: never one of odds 0.
-    share = odds.cumsum(dim=1)
-    share = share / share[:, -1:]
-    place = torch.searchsorted(share, uniform.to(share.dtype), right=True).clamp(max=share.shape[1] - 1)
+    # The first place whose sum exceeds the draw: never one of odds 0.
+    sums = odds.cumsum(dim=1)
+    sums = sums / sums[:, -1:]
+    place = torch.searchsorted(sums, uniform.to(sums.dtype), right=True).clamp(max=sums.shape[1] - 1)
     return Triplets(torch.stack([anchor, positive, place[anchor, turn]]))
 
 

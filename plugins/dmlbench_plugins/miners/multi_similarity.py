@@ -31,8 +31,8 @@ def informative(
 ) -> tuple[Bool[Tensor, "anchors refs"], Bool[Tensor, "anchors refs"]]:
     """The mined pairs as masks. What is NaN is kept, so that a loss shows it."""
     similarity = similarity.detach()
-    least_positive = similarity.masked_fill(~positives, torch.inf).amin(dim=1, keepdim=True)
-    most_negative = similarity.masked_fill(~negatives, -torch.inf).amax(dim=1, keepdim=True)
+    least_positive = torch.where(positives, similarity, torch.inf).amin(dim=1, keepdim=True)
+    most_negative = torch.where(negatives, similarity, -torch.inf).amax(dim=1, keepdim=True)
     easy_positive = similarity >= most_negative + epsilon
     easy_negative = similarity <= least_positive - epsilon
     return positives & ~easy_positive, negatives & ~easy_negative
