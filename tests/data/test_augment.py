@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance
 
+from dmlbench.data import augment as module
 from dmlbench.data.augment import augment, to_input
 
 STRONG = {
@@ -174,3 +175,25 @@ def test_the_generator_moves_on_alike_with_and_without_changes(make_pipeline):
     augment(x, make_pipeline(), one)
     augment(x, make_pipeline(**STRONG), other)
     assert torch.equal(one.get_state(), other.get_state())
+
+
+MOVES, COLOURS = ("rotation_degrees", "scale", "shift", "flip"), ("brightness", "contrast", "saturation")
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "batch"), [(24, 3, 36), (96, 3, 19), (224, 3, 5), (300, 1, 3), (64, 3, 1)]
+)
+@pytest.mark.parametrize("kept", [MOVES, COLOURS, MOVES + COLOURS], ids=["moves", "colours", "both"])
+def test_a_batch_changed_in_parts_has_the_bits_of_one_changed_whole(
+    make_pipeline, monkeypatch, size, channels, batch, kept
+):
+    pipeline = make_pipeline(size=size, channels=channels, **{name: STRONG[name] for name in kept})
+    stored = torch.randint(0, 256, (batch, size, size, channels), dtype=torch.uint8, generator=generator(1))
+    x = to_input(stored, pipeline, "cpu")
+    monkeypatch.setattr(module, "_CACHED", 1 << 40)
+    whole = augment(x, pipeline, generator())
+    for floats in (1, 10_000, 1 << 18):
+        monkeypatch.setattr(module, "_CACHED", floats)
+        parts = augment(x, pipeline, generator())
+        assert torch.equal(parts, whole)
+        assert parts.is_contiguous(memory_format=torch.channels_last)
