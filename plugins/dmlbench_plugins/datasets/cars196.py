@@ -48,7 +48,21 @@ class Cars196:
 
     needs_root = True
     reads_zip = True
-    downloads: tuple[Download, ...] = ()
+    downloads = (
+        Download(
+            url="",
+            filename="car_ims.tgz",
+            md5="d5c8f0aa497503f355e17dc7886c3f14",
+            steps="find a mirror (the authors' address is gone), or another layout for --from",
+            unpack=True,
+        ),
+        Download(
+            url="",
+            filename="cars_annos.mat",
+            md5="b407c6086d669747186bd1d764ff9dbc",
+            steps="find it where car_ims.tgz is",
+        ),
+    )
 
     def __init__(self) -> None:
         self._files: dict[str, Folder] = {}
@@ -114,24 +128,32 @@ def _photos(root: Path | None) -> list[_Photo]:
 
 def _in_one_folder(folder: Folder) -> Iterator[_Photo]:
     content = _mat(folder / "cars_annos.mat")
+    inner = _inner(folder, "car_ims")
     for row in content["annotations"]:
         path, number = str(row["relative_im_path"]), int(row["class"])
         name = _name(content["class_names"], number)
-        yield _Photo(path, number, name, "test" if row["test"] else "train", folder / path)
+        file = inner / path.rpartition("/")[2]
+        yield _Photo(path, number, name, "test" if row["test"] else "train", file)
 
 
 def _from_devkit(folder: Folder, half: str) -> Iterator[_Photo]:
     names = _mat(_devkit(folder, "cars_meta.mat"))["class_names"]
     lists = {"train": "cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}
+    inner = _inner(folder, f"cars_{half}")
     for row in _mat(_devkit(folder, lists[half]))["annotations"]:
-        path, number = f"cars_{half}/{row['fname']}", int(row["class"])
-        yield _Photo(path, number, _name(names, number), half, folder / path)
+        file, number = str(row["fname"]), int(row["class"])
+        yield _Photo(f"cars_{half}/{file}", number, _name(names, number), half, inner / file)
+
+
+def _inner(folder: Folder, name: str) -> Folder:
+    """`name/`, or `name/name/`: archives are often unpacked to a folder called after them."""
+    return folder / name / name if (folder / name / name).exists() else folder / name
 
 
 def _devkit(folder: Folder, name: str) -> Folder:
-    for place in (folder / "devkit" / name, folder / name):
-        if place.exists():
-            return place
+    for place in (folder / "devkit", folder / "car_devkit" / "devkit", folder):
+        if (place / name).exists():
+            return place / name
     unlabelled = "; cars_test_annos.mat says no classes" if "withlabels" in name else ""
     raise DataError(f"there is no {name}{unlabelled}", place=folder, way_out=_WAY_OUT)
 

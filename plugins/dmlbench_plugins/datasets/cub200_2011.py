@@ -34,6 +34,7 @@ class Cub200:
             sha256="0c685df5597a8b24909f6a7c9db6d11e008733779a671760afef78feb49bf081",
             md5="97eceeb196236b17998738112f37df78",
             size=1_150_585_339,
+            terms="non-commercial research and education only: vision.caltech.edu/datasets/cub_200_2011",
             unpack=True,
         ),
     )
@@ -82,7 +83,7 @@ class Cub200:
         return square(self.source(item), size)
 
 
-_WAY_OUT = "unpack CUB_200_2011.tgz, then dmlbench data prepare TASK --from the folder CUB_200_2011"
+_WAY_OUT = "dmlbench data prepare TASK --download, or --from CUB_200_2011.tgz or the folder that is in it"
 _OF_2010 = "this is CUB-200 of 2010; the field uses CUB-200-2011, with 11,788 pictures"
 
 

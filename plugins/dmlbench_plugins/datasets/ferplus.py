@@ -55,6 +55,12 @@ class FerPlus:
             sha256="9206e20d62f56475939f516847d61753e4860caeac9718b560129541b776fc2c",
             size=1_602_762,
         ),
+        Download(
+            url="",
+            filename="fer2013.csv",
+            md5="f8428a1edbd21e88f42c73edd2a14f95",
+            steps="log in at Kaggle and join the challenge on facial expression recognition of 2013",
+        ),
     )
 
     def __init__(self) -> None:

@@ -15,6 +15,7 @@ from dmlbench_plugins.datasets.roots import Folder, folder_with, text_of
 LIST = "list_eval_partition.txt"
 HEADER = "image_name item_id evaluation_status"
 PUBLISHED: Published = {"train": (3997, 25882), "query": (3985, 14218), "gallery": (3985, 12612)}
+STEPS = "read the terms at mmlab.ie.cuhk.edu.hk/projects/DeepFashion.html, get it from the authors' drive"
 NAMESAKES = {
     "image_name evaluation_status": "DeepFashion's Category and Attribute Prediction",
     "image_pair_name_1 image_pair_name_2 item_id evaluation_status": "DeepFashion's Consumer-to-Shop",
@@ -34,7 +35,10 @@ class InShop:
 
     needs_root = True
     reads_zip = True
-    downloads: tuple[Download, ...] = ()
+    downloads = (
+        Download(url="", filename="Eval/list_eval_partition.txt", steps=STEPS),
+        Download(url="", filename="Img/img.zip", steps=STEPS),
+    )
 
     def __init__(self) -> None:
         self._folder: Folder = Path()

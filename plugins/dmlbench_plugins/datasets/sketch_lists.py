@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from dmlbench.api import DataError, Item
+from dmlbench.api import DataError, Download, Item
 from dmlbench_plugins.datasets.roots import Folder, text_of
+
+DATASET_ZIP = Download(
+    url="https://cs.jhu.edu/~qliu24/ZSSBIR/dataset.zip",
+    filename="dataset.zip",
+    steps="ask the authors of SAKE or MATHM for the lists and pictures of both sets",
+)
+"""Lists and resized pictures, as SAKE passed them on."""
 
 
 class List(NamedTuple):

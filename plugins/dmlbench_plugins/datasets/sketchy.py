@@ -8,11 +8,11 @@ from typing import Literal
 
 from PIL import Image
 
-from dmlbench.api import Download, Item
+from dmlbench.api import Item
 from dmlbench_plugins.datasets.counts import Published, compare
 from dmlbench_plugins.datasets.photos import square
 from dmlbench_plugins.datasets.roots import Folder, folder_with
-from dmlbench_plugins.datasets.sketch_lists import List, file_of, kind, listed
+from dmlbench_plugins.datasets.sketch_lists import DATASET_ZIP, List, file_of, kind, listed
 
 SKETCHES = "sketch_tx_000000000000_ready_filelist"
 LISTS = (
@@ -56,7 +56,7 @@ class Sketchy:
 
     needs_root = True
     reads_zip = True
-    downloads: tuple[Download, ...] = ()
+    downloads = (DATASET_ZIP,)
 
     def __init__(self, *, unseen: Literal[25, 21] = 25, dedupe: bool = False) -> None:
         self.unseen = unseen

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from dmlbench.api import Download, Item
+from dmlbench.api import Item
 from dmlbench_plugins.datasets.counts import Published, compare
 from dmlbench_plugins.datasets.photos import square
 from dmlbench_plugins.datasets.roots import Folder, folder_with
-from dmlbench_plugins.datasets.sketch_lists import List, file_of, kind, listed
+from dmlbench_plugins.datasets.sketch_lists import DATASET_ZIP, List, file_of, kind, listed
 
 LISTS = (
     List("ImageResized_ready_filelist_train.txt", "photo", "train"),
@@ -41,7 +41,7 @@ class TuBerlin:
 
     needs_root = True
     reads_zip = True
-    downloads: tuple[Download, ...] = ()
+    downloads = (DATASET_ZIP,)
 
     def __init__(self) -> None:
         self._folder: Folder = Path()

@@ -122,6 +122,17 @@ def test_a_zip_file_is_as_good_as_the_folder(layout, request, zipped, tmp_path):
     assert seen(archive) == seen(archive.parent) == seen(root)
 
 
+def test_archives_may_be_unpacked_to_folders_called_after_them(one_folder, devkit):
+    expected = seen(one_folder), seen(devkit)
+    for folder, name in ((one_folder, "car_ims"), (devkit, "cars_train"), (devkit, "cars_test")):
+        (folder / name).rename(folder / "moved")
+        (folder / name).mkdir()
+        (folder / "moved").rename(folder / name / name)
+    (devkit / "car_devkit").mkdir()
+    (devkit / "devkit").rename(devkit / "car_devkit" / "devkit")
+    assert (seen(one_folder), seen(devkit)) == expected
+
+
 def test_one_half_alone_is_refused(devkit, by_class):
     (devkit / "cars_test").rename(devkit / "elsewhere")
     with pytest.raises(DataError, match="cars_train alone is not the whole of Cars196"):
