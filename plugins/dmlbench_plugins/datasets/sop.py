@@ -33,6 +33,7 @@ class OnlineProducts:
             sha256="b04fa78210e69fab050ce73939550e1cd0f96890bdd98ec9fee732c3b756ef48",
             md5="7f73d41a2f44250d4779881525aea32e",
             size=3_083_860_082,
+            steps="follow the link in github.com/rksltnl/Deep-Metric-Learning-CVPR16 to the authors' drive",
         ),
     )
 
