@@ -64,7 +64,7 @@ def augment(
 
 
 def _parts(images: Tensor) -> int:
-    """Into how many parts a batch is divided. None is one image alone: several threads would share its mean."""
+    """Into how many parts a batch is divided. None is one image alone: threads would share its mean."""
     if images.device.type != "cpu":
         return 1
     return max(1, min(math.ceil(images.numel() / _CACHED), len(images) // 2))
