@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dmlbench.api import State, UsageError
+from dmlbench_plugins.losses.log_sum_exp import log_sum_exp
 
 
 class Bspml(nn.Module):
@@ -207,6 +208,6 @@ def _shares(
     logits: Float[Tensor, "rows rows"], mask: Bool[Tensor, "rows rows"]
 ) -> Float[Tensor, "rows rows"]:
     """log(1 + sum exp) of each row's logits, shared out in proportion to exp."""
+    whole = functional.softplus(log_sum_exp(logits, mask))[:, None]
     # A finite fill: rows without any pair would otherwise have a NaN gradient.
-    logits = logits.masked_fill(~mask, -1e9)
-    return functional.softplus(logits.logsumexp(dim=1, keepdim=True)) * logits.softmax(dim=1) * mask
+    return whole * torch.where(mask, logits, -1e9).softmax(dim=1) * mask
