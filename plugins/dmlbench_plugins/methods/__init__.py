@@ -29,6 +29,10 @@ _NAMES = (
     "bspml",
     "prism",
     "generalised-cross-entropy",
+    "multi-label-triplets",
+    "multi-label-random-triplets",
+    "multi-label-all-triplets",
+    "multi-label-contrastive",
 )
 
 
