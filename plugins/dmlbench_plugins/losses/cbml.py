@@ -36,8 +36,9 @@ def cbml(
         log: log(1 + A) + log(1 + C)   sqrt: sqrt(1 + A) + sqrt(1 + C)
         const: 2 + positive_weight * A + negative_weight * C
 
-    Pairs are mined as in multi-similarity; `epsilon=None` takes all. Divisor: all anchors, also those that
-    mining drops; None when it drops all. A positive of similarity 1 - 1e-5 or more is the picture itself.
+    Pairs are mined as in multi-similarity; `epsilon` of None, or 3, takes all. Divisor: all anchors, also
+    those that mining drops; None when it drops all. A positive of similarity 1 - 1e-5 or more is the picture
+    itself.
     The metric variance constraint of the paper is the regulariser `variance-constraint`.
     """
     positives, negatives, kept = evidence(similarity, positives, negatives, epsilon)

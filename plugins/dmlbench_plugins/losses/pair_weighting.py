@@ -38,7 +38,8 @@ def pair_weighting(
         lifted-structure    [log sum_p exp(base - s) + log sum_n exp(s)]_+
         binomial-deviance   mean_p log(1 + exp(alpha (base - s))) + mean_n log(1 + exp(beta (s - base)))
 
-    over the pairs that `epsilon` mines as in multi-similarity, over all with None. Divisor: all anchors.
+    over the pairs that `epsilon` mines as in multi-similarity. With None all count, with 3 all of an anchor
+    that has both kinds. Divisor: all anchors.
     """
     if epsilon is not None:
         positives, negatives = informative(similarity, positives, negatives, epsilon)
