@@ -57,6 +57,15 @@ def test_a_group_is_a_class_and_those_nearest_to_it(seed):
     assert set(drawn.tolist()) in nearest
 
 
+def test_a_class_comes_before_those_that_are_nearer_to_it_than_itself():
+    """One that was not yet drawn is as near to itself as to all; a longer prototype is nearer still."""
+    prototypes = torch.zeros(40, 12)
+    prototypes[0, 0], prototypes[1, 0] = 1, 2
+    sampler = hard_class(prototypes, batch_size=6, group=1)
+    assert sampler._near_each_other(torch.arange(40)).tolist() == [0, 1]
+    assert sampler._near_each_other(torch.arange(39, -1, -1)).tolist() == [0, 1]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_groups_share_no_class_and_the_last_one_is_cut(seed):
     drawn = LABELS[hard_class(neighbours(), batch_size=30).draw(GROUPS, generator(seed))].unique()
