@@ -69,3 +69,20 @@ def test_a_reader_that_has_gone_is_no_traceback(spawn):
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait() in (0, 1)
+
+
+def test_ctrl_c_during_an_exec_ends_with_130_too(python):
+    """Python remembers it and would end itself by the signal; a data class being made is such an exec."""
+    done = python(
+        """
+        from dmlbench import cli
+
+        def interrupted(*arguments, **options):
+            exec("raise KeyboardInterrupt")
+
+        cli.cli.main = interrupted
+        cli.main([])
+        """
+    )
+    assert done.status == 130
+    assert done.err == "interrupted; a run continues when the command is given again\n"
