@@ -73,8 +73,8 @@ def main(arguments: list[str] | None = None) -> None:
         status = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; a run continues when the command is given again", err=True)
-        # Python ends itself by the signal when Ctrl-C came during an `exec` (of which imports are full), caught
-        # or not; another one makes it forget that.
+        # After a Ctrl-C during an `exec`, of which imports are full, `python -m` ends itself by the signal,
+        # caught or not; another one makes it forget.
         exec("")
         status = INTERRUPTED
     except BrokenPipeError:  # the reader has gone, e.g. `| head`

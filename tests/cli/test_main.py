@@ -1,5 +1,7 @@
 import errno
 import re
+import subprocess
+import sys
 
 import click
 import pytest
@@ -71,18 +73,14 @@ def test_a_reader_that_has_gone_is_no_traceback(spawn):
     assert process.wait() in (0, 1)
 
 
-def test_ctrl_c_during_an_exec_ends_with_130_too(python):
-    """Python remembers it and would end itself by the signal; a data class being made is such an exec."""
-    done = python(
-        """
-        from dmlbench import cli
-
-        def interrupted(*arguments, **options):
-            exec("raise KeyboardInterrupt")
-
-        cli.cli.main = interrupted
-        cli.main([])
-        """
+def test_ctrl_c_during_an_exec_ends_with_130_too(tmp_path):
+    """Under `-m` Python remembers it and ends itself by the signal; a data class being made is such an exec."""
+    (tmp_path / "interrupted.py").write_text(
+        "from dmlbench import cli\n"
+        "cli.cli.main = lambda *arguments, **options: exec('raise KeyboardInterrupt')\n"
+        "cli.main([])\n"
     )
-    assert done.status == 130
-    assert done.err == "interrupted; a run continues when the command is given again\n"
+    command = [sys.executable, "-m", "interrupted"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert done.stderr == "interrupted; a run continues when the command is given again\n"
