@@ -74,7 +74,7 @@ def test_a_reader_that_has_gone_is_no_traceback(spawn):
 
 
 def test_ctrl_c_during_an_exec_ends_with_130_too(tmp_path):
-    """Under `-m` Python remembers it and ends itself by the signal; a data class being made is such an exec."""
+    """Under `-m` Python remembers it and ends by the signal; making a data class is such an exec."""
     (tmp_path / "interrupted.py").write_text(
         "from dmlbench import cli\n"
         "cli.cli.main = lambda *arguments, **options: exec('raise KeyboardInterrupt')\n"
