@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -23,8 +24,25 @@ def opened(spec: RunSpec, directory: RunDirectory, folder: Path) -> Prepared:
 
 
 def shown_columns(spec: RunSpec, part: Part) -> dict[str, torch.Tensor]:
-    """The data set's columns that the protocol lets components see, as integers."""
-    return {name: torch.as_tensor(part.columns[name], dtype=torch.int64) for name in spec.protocol.columns}
+    """The data set's columns that the protocol lets components see, as integers: text is numbered.
+
+    Raises `DataError` for a data set that lacks one.
+    """
+    for name in spec.protocol.columns:
+        if name not in part.columns:
+            raise DataError(
+                f"the data set has no column {name!r}, which {spec.protocol.id} is about",
+                place=f"task {spec.task.id}",
+                way_out="another task; or, if the data set has it now, delete its prepared folder",
+            )
+    return {name: _numbers(part.columns[name]) for name in spec.protocol.columns}
+
+
+def _numbers(column: Sequence[str | int]) -> torch.Tensor:
+    if any(isinstance(value, str) for value in column):
+        names = {name: number for number, name in enumerate(sorted(set(map(str, column))))}
+        column = [names[str(value)] for value in column]
+    return torch.as_tensor(column, dtype=torch.int64)
 
 
 def labels_of(spec: RunSpec, part: Part | TestLabels) -> torch.Tensor:

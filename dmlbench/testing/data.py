@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CLASSES, TEST_CLASSES, VALIDATION_CLASSES = 22, 2, 2
 FORMS = 19
+KINDS = 5
 IMAGES, FEW = 5, 2
 """Pictures of a class; every sixth class has few, as classes of real data do."""
 TASK = Task(
@@ -70,7 +71,10 @@ class Patterns:
                 name = f"class {number}"
                 marks = ("framed",) * (copy in (1, 2)) + ("marked",) * (copy == 1)
                 labels = (f"form {number % FORMS}", *marks)
-                yield Item(f"{number}/{copy}", name, name, part, {"domain": copy % 2}, labels=labels)
+                columns, superclass = {"domain": copy % 2}, f"kind {number % KINDS}"
+                yield Item(
+                    f"{number}/{copy}", name, name, part, columns, labels=labels, superclass=superclass
+                )
 
 
 def pipeline(size: int, channels: int) -> ImagePipeline:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jaxtyping import Bool
 from torch import Tensor
 
-from dmlbench.run.assemble import labels_of
+from dmlbench.run.assemble import labels_of, shown_columns
 from dmlbench.testing.calling import call_plainly
 from dmlbench.testing.services import services
 from dmlbench.train.drawing import checked_batch
@@ -29,6 +29,7 @@ class Draws:
         self._facts = recipe.facts
         self._sampler = recipe.sampler
         self.largest = subject.scale.batch
+        self._columns = shown_columns(spec, subject.data.train)
         self._services = services(subject, spec, recipe)
         self.settings = self._sampler.settings
         self.labels = labels_of(spec, subject.data.train)
@@ -40,6 +41,8 @@ class Draws:
         epoch_steps = self._facts["epoch_steps"]
         moment = {"epoch": step // epoch_steps, "step": step, "progress": step / self._facts["steps"]}
         scope = Scope(values={**self._facts, **self._services, **moment, **self._training.names()})
+        if "superclass" in self._columns:
+            scope.set("train_superclass", self._columns["superclass"])
         if step == 0:
             self._event("on_train_start", scope, step)
         if step % epoch_steps == 0:

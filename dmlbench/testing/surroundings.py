@@ -30,7 +30,7 @@ SUBJECT, USER, MINER = "subject", "user", "miner"
 DIM = 8
 _METHODS = ("forward", "draw", "hold", "fuse", "dropped", *EVENTS)
 _MINED = ("pairs", "triplets", "weights")
-_OFFERED_COLUMNS = ("domain",)
+_OFFERED_COLUMNS = {"domain": "domain", "train_superclass": "superclass"}
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,9 @@ def run_spec(
     return RunSpec(
         name=f"{home}:rehearsal",
         method=method,
-        protocol=_protocol(tuple(name for name in _OFFERED_COLUMNS if name in columns), several),
+        protocol=_protocol(
+            tuple(column for name, column in _OFFERED_COLUMNS.items() if name in columns), several
+        ),
         task=TASK,
         track=track,
         profile="smoke",

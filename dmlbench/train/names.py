@@ -43,6 +43,11 @@ NAMES: dict[str, Name] = {
         "run", "Bool[num_samples num_labels]: labels of every training image", "a multi-label protocol"
     ),
     "train_indices": Name("run", "Int[n]: the training images that are not left out, ascending"),
+    "train_superclass": Name(
+        "run",
+        "Int[num_samples]: superclass of every training image",
+        "a protocol that shows superclasses, e.g. zero-shot-superclass/v1",
+    ),
     # step
     "epoch": Name("step", "int: 0, 1, …"),
     "step": Name("step", "int: 0, 1, … over the whole run"),

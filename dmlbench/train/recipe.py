@@ -20,7 +20,7 @@ from dmlbench.train.sight import Sight
 from dmlbench.train.signature import entry_point
 
 _ALWAYS = {"fact", "run", "step", "input", "batch", "rows", "pairs", "service", "forward", "parts"}
-_CONDITIONAL = {"domain", "teacher", "raw", "ball", "feature_maps"}
+_CONDITIONAL = {"domain", "train_superclass", "teacher", "raw", "ball", "feature_maps"}
 
 
 class Recipe:
@@ -170,8 +170,9 @@ class Recipe:
         names = {name for name, entry in NAMES.items() if entry.scope in _ALWAYS} - _CONDITIONAL
         maps = {"feature_maps"} if hasattr(self.backbone.module, "feature_maps") else set()
         teacher = {"teacher"} if self.teacher else set()
+        superclass = {"train_superclass"} if "superclass" in self._columns else set()
         absent = ONE_CLASS if self.several_labels else SEVERAL_LABELS
-        return (names - absent) | maps | teacher | self._columns
+        return (names - absent) | maps | teacher | superclass | self._columns
 
     def _views(self, user: str) -> set[str]:
         """The views that every row a user sees has: a row made at `unit` has only that form."""

@@ -31,6 +31,11 @@ def offered() -> Iterator[SamplerPlugin]:
         reference="Sohn, NIPS 2016",
     )
     yield SamplerPlugin(
+        id="super-class",
+        target=f"{__name__}.super_class:SuperClass",
+        summary="P classes of few superclasses, K random images of each.",
+    )
+    yield SamplerPlugin(
         id="hard-class",
         target=f"{__name__}.hard_class:HardClass",
         summary="P classes in groups of near neighbours, K random images of each.",
