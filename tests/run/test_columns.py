@@ -69,7 +69,7 @@ def test_a_sampler_sees_the_superclass_of_every_training_image_where_the_protoco
     done = run(dmlbench, "local/kinds/v1")
     assert done.status == 0, done.err
     (record,) = json.loads(done.out)
-    assert record["error"] is None
+    assert record["metrics"]["map_at_r"] > 0
     labels, superclasses = json.loads((kinds / "told.json").read_text())
     one_each = dict(zip(labels, superclasses, strict=True))
     assert [one_each[label] for label in labels] == superclasses
