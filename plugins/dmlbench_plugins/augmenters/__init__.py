@@ -13,3 +13,17 @@ def offered() -> Iterator[AugmenterPlugin]:
         summary="Fills the space around each embedding by scaled and shifted copies.",
         reference="Liu et al., ECCV 2022, arXiv 2208.00119",
     )
+    yield AugmenterPlugin(
+        id="iaa",
+        target=f"{__name__}.iaa:Iaa",
+        at="raw",
+        summary="Noisy copies with the variances of their class, which classes of few images share.",
+        reference="Fu et al., TMM 2022, arXiv 2211.16264",
+    )
+    yield AugmenterPlugin(
+        id="iaa-released",
+        target=f"{__name__}.iaa_released:IaaReleased",
+        at="raw",
+        summary="Noisy copies with the variances of their class, as the authors' code has it.",
+        reference="Fu et al., TMM 2022, arXiv 2211.16264",
+    )
