@@ -36,6 +36,7 @@ NAMES: dict[str, Name] = {
     "image_size": Name("fact", "int: side of the input images in pixels"),
     "image_channels": Name("fact", "int: 1 for grey, 3 for colour, or the number of bands"),
     "term_names": Name("fact", "tuple of str: the recipe's terms, in order"),
+    "term_heads": Name("fact", "tuple of str: the head of each term"),
     # run: may change while training
     "train_labels": Name("run", "Int[num_samples]: current label of every training image, -1 = left out"),
     "by_class": Name("run", "dict of class -> Int[n]: training indices by current label"),

@@ -45,6 +45,7 @@ class Recipe:
         self.facts = {
             **facts,
             "term_names": tuple(method.terms),
+            "term_heads": tuple(term.head for term in method.terms.values()),
             "image_size": track.images.size,
             "image_channels": track.images.channels,
             "embedding_dim": track.dimension,

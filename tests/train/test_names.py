@@ -10,7 +10,7 @@ epoch_steps feature_dim feature_maps features generator head heads image_channel
 is_synthetic label_counts labels
 negatives num_classes num_labels num_samples pairs parameters parts positives progress raw ref_labels
 ref_relevance refs relevance
-similarity source step steps teacher term_names to_view train_indices train_labels train_relevance train_superclass
+similarity source step steps teacher term_heads term_names to_view train_indices train_labels train_relevance train_superclass
 triplets
 unit valid weights
 """
