@@ -208,3 +208,10 @@ def offered() -> Iterator[LossPlugin]:
         summary="Supervised contrastive loss in which each label of a picture is an anchor.",
         reference="Zhang, Wu, AAAI 2024",
     )
+    yield LossPlugin(
+        id="proximal",
+        target=f"{__name__}.proximal:Proximal",
+        role="regulariser",
+        summary="Squared distance of the weights to those at the start of the sampler's outer step.",
+        reference="Can, Gurbuz, Alatan, ICIP 2021, arXiv 1907.07585",
+    )

@@ -38,6 +38,9 @@ _NAMES = (
     "multi-label-random-triplets",
     "multi-label-all-triplets",
     "multi-label-contrastive",
+    "alternating-projections",
+    "alternating-projections-hard-classes",
+    "alternating-projections-reference",
 )
 
 

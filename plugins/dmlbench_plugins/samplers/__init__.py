@@ -41,3 +41,10 @@ def offered() -> Iterator[SamplerPlugin]:
         summary="P classes in groups of near neighbours, K random images of each.",
         reference="Ge et al., ECCV 2018, arXiv 1810.06951",
     )
+    yield SamplerPlugin(
+        id="pinned-representatives",
+        target=f"{__name__}.pinned_representatives:PinnedRepresentatives",
+        provides=("is_representative", "outer_step"),
+        summary="P classes, K images of each, of which one stays the same for many steps.",
+        reference="Can, Gurbuz, Alatan, ICIP 2021, arXiv 1907.07585",
+    )
