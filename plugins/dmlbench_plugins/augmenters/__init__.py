@@ -14,6 +14,13 @@ def offered() -> Iterator[AugmenterPlugin]:
         reference="Liu et al., ECCV 2022, arXiv 2208.00119",
     )
     yield AugmenterPlugin(
+        id="das-raw",
+        target=f"{__name__}.das:DasRaw",
+        at="raw",
+        summary="The same for losses of raw embeddings: the copies are not normalised.",
+        reference="Liu et al., ECCV 2022, arXiv 2208.00119",
+    )
+    yield AugmenterPlugin(
         id="iaa",
         target=f"{__name__}.iaa:Iaa",
         at="raw",

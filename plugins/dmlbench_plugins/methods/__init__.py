@@ -15,6 +15,8 @@ _NAMES = (
     "proxy-anchor",
     "hier",
     "das",
+    "triplet-das",
+    "lifted-structure-das",
     "iaa",
     "iaa-released",
     "triplet-iaa",
