@@ -188,8 +188,9 @@ def test_a_recipe_that_trains_says_where_it_and_its_settings_come_from(plugin):
 @methods
 def test_the_components_of_a_recipe_exist_and_their_settings_resolve(plugin, task):
     the_task = load_task(task)
-    sources = check_components(load_method(entry(plugin)), the_task, load_track(the_task.track))
-    assert {"backbone", "main", "sampler"} <= sources.keys()
+    recipe = load_method(entry(plugin))
+    sources = check_components(recipe, the_task, load_track(the_task.track))
+    assert {"backbone", "sampler", *(recipe.heads or {"main"})} <= sources.keys()
     assert all(digest.startswith("sha256:") for digest in sources.values())
 
 
@@ -207,7 +208,12 @@ def test_a_recipe_can_be_built_on_every_track_but_for_the_labels_that_it_reads(p
         return
     built = Recipe(recipe, track, facts, set(), Numerics("cpu-fp32"), seed=0)
     assert built.terms.keys() == recipe.terms.keys()
-    assert built.facts["embedding_dim"] == (256 if plugin.id == "raw-pixels" else track.dimension)
+    of_a_head = {
+        "raw-pixels": 256,
+        "loss-ensemble": track.dimension // 4,
+        "loss-ensemble-compressed": track.dimension // 2,
+    }
+    assert built.facts["embedding_dim"] == of_a_head.get(plugin.id, track.dimension)
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ def test_what_may_be_searched_exists_and_takes_each_value(plugin):
         "augmenter": recipe.augmenters,
     }
     kinds["sampler"] = {"sampler": recipe.sampler} if recipe.sampler else {}
+    kinds["loss"] |= {"combiner": recipe.combiner} if recipe.combiner else {}
     parts = {name: (kind, part) for kind, named in kinds.items() for name, part in named.items()}
     for key, values in recipe.search.items():
         name, _, setting = key.partition(".")

@@ -43,3 +43,9 @@ def offered() -> Iterator[BackbonePlugin]:
         role="head",
         summary="The feature as it is.",
     )
+    yield BackbonePlugin(
+        id="linear-share",
+        target=f"{__name__}.linear_share:LinearShare",
+        role="head",
+        summary="One linear layer to a share of the track's dimension.",
+    )

@@ -215,3 +215,20 @@ def offered() -> Iterator[LossPlugin]:
         summary="Squared distance of the weights to those at the start of the sampler's outer step.",
         reference="Can, Gurbuz, Alatan, ICIP 2021, arXiv 1907.07585",
     )
+    yield LossPlugin(
+        id="softmax",
+        target=f"{__name__}.softmax:Softmax",
+        summary="Cross-entropy of a linear classifier of the embeddings.",
+    )
+    yield LossPlugin(
+        id="softmax-features",
+        target=f"{__name__}.softmax:SoftmaxFeatures",
+        summary="Cross-entropy of a linear classifier of the backbone's features.",
+    )
+    yield LossPlugin(
+        id="loss-ensemble",
+        target=f"{__name__}.loss_ensemble:LossEnsemble",
+        role="combiner",
+        summary="Learned weights of losses that are scaled by their means, and one embedding of their heads.",
+        reference="Zabihzadeh, Alitbi, Mousavirad, MTAP 2023, arXiv 2107.01130",
+    )

@@ -43,6 +43,9 @@ _NAMES = (
     "alternating-projections",
     "alternating-projections-hard-classes",
     "alternating-projections-reference",
+    "loss-ensemble",
+    "loss-ensemble-shared",
+    "loss-ensemble-compressed",
 )
 
 
