@@ -44,6 +44,13 @@ def offered() -> Iterator[BackbonePlugin]:
         summary="The feature as it is.",
     )
     yield BackbonePlugin(
+        id="poincare",
+        target=f"{__name__}.poincare:PoincareHead",
+        role="head",
+        summary="LayerNorm and one linear layer, whose output leads to a point of the Poincaré ball.",
+        reference="Kim, Jeong, Kwak, CVPR 2023, arXiv 2212.14258",
+    )
+    yield BackbonePlugin(
         id="linear-share",
         target=f"{__name__}.linear_share:LinearShare",
         role="head",

@@ -209,6 +209,16 @@ def offered() -> Iterator[LossPlugin]:
         reference="Zhang, Wu, AAAI 2024",
     )
     yield LossPlugin(
+        id="hier",
+        target=f"{__name__}.hier:Hier",
+        role="regulariser",
+        summary="Related points share a lower ancestor, a learned proxy in hyperbolic space.",
+        reference="Kim, Jeong, Kwak, CVPR 2023, arXiv 2212.14258",
+        expected_failures={
+            "gradient/correct": "ancestors are drawn, and their gradient is the straight-through estimate"
+        },
+    )
+    yield LossPlugin(
         id="proximal",
         target=f"{__name__}.proximal:Proximal",
         role="regulariser",

@@ -14,6 +14,8 @@ _NAMES = (
     "proxy-nca",
     "proxy-anchor",
     "hier",
+    "proxy-anchor-hier",
+    "multi-similarity-hier",
     "das",
     "triplet-das",
     "lifted-structure-das",
