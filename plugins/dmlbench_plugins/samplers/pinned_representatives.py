@@ -78,8 +78,8 @@ class PinnedRepresentatives(nn.Module):
         if step // self.lifetime != self.pinned.outer_step:
             self.pinned.outer_step = step // self.lifetime
             self._pin(by_class, embed, generator)
-        labels = self._choose(by_class, generator)
-        indices = torch.cat([self._images(label, by_class[label], generator) for label in labels])
+        chosen = self._choose(by_class, generator)
+        indices = self._images({label: by_class[label] for label in chosen}, generator)
         is_representative = torch.arange(len(indices)) % self.per_class == 0
         outer_step = torch.full((len(indices),), self.pinned.outer_step)
         return Batch(indices, {"is_representative": is_representative, "outer_step": outer_step})
@@ -91,14 +91,9 @@ class PinnedRepresentatives(nn.Module):
         generator: torch.Generator,
     ) -> None:
         """New representatives of all classes; with `hard`, who is near to whom."""
-        members = torch.cat(list(by_class.values()))
-        owner = torch.tensor(list(by_class)).repeat_interleave(
-            torch.tensor([len(m) for m in by_class.values()])
-        )
-        order = _turn(self.turns.represented[members], generator).argsort()
-        order = order[owner[order].argsort(stable=True)]
-        labels, counts = owner[order].unique_consecutive(return_counts=True)
-        first = order[counts.cumsum(0) - counts]
+        labels, members, group = _groups(by_class)
+        order = _in_groups(_turn(self.turns.represented[members], generator), group)
+        first = order[torch.searchsorted(group, torch.arange(len(labels)))]
         self.pinned.images = torch.full_like(self.pinned.images, -1).index_copy(0, labels, members[first])
         self.turns.represented = _plus_one(self.turns.represented, members[first])
         if self.hard:
@@ -121,25 +116,39 @@ class PinnedRepresentatives(nn.Module):
         return chosen[: self.classes]
 
     def _images(
-        self, label: int, members: Int[Tensor, " images"], generator: torch.Generator
-    ) -> Int[Tensor, " per_class"]:
-        """The representative, then others that had fewest turns."""
-        own = self.pinned.images[label]
-        if not (members == own).any():  # it was relabelled
-            own = members[_turn(self.turns.represented[members], generator).argmin()]
+        self, by_class: Mapping[int, Int[Tensor, " images"]], generator: torch.Generator
+    ) -> Int[Tensor, " batch"]:
+        """K images of each class: the representative, then those that had fewest turns."""
+        labels, members, group = _groups(by_class)
+        own = self._representatives(by_class, generator)
+        # The representative before all, whatever its turn.
+        key = _turn(self.turns.drawn[members], generator).masked_fill(members == own[group], -1)
+        start = torch.searchsorted(group, torch.arange(len(labels)))
+        size = group.bincount()[:, None]
+        place = torch.arange(self.per_class).expand(len(labels), -1)
+        again = 1 + (torch.rand(place.shape, generator=generator) * (size - 1)).long()
+        short = place >= size
+        place = torch.where(short, again.clamp(max=size - 1), place)
+        images = members[_in_groups(key, group)[start[:, None] + place]]
+        # As if it had been drawn among the others: it is not owed its turns when another one is pinned.
+        due = torch.maximum(self.turns.drawn[own], self.turns.drawn[images[:, 1]])
+        drawn = self.turns.drawn.index_copy(0, own, due)
+        self.turns.drawn = _plus_one(drawn, images[:, 1:][~short[:, 1:]])
+        return images.flatten()
+
+    def _representatives(
+        self, by_class: Mapping[int, Int[Tensor, " images"]], generator: torch.Generator
+    ) -> Int[Tensor, " class"]:
+        """Those of the classes, drawn anew where the pinned one is of another class now."""
+        labels, members, group = _groups(by_class)
+        standing = torch.zeros(len(labels), dtype=torch.bool)
+        standing[group[members == self.pinned.images[labels][group]]] = True
+        for label in labels[~standing].tolist():
+            images = by_class[label]
+            own = images[_turn(self.turns.represented[images], generator).argmin()]
             self.pinned.images = self.pinned.images.index_fill(0, torch.tensor([label]), int(own))
             self.turns.represented = _plus_one(self.turns.represented, own[None])
-        others = members[members != own]
-        if len(others) == 0:
-            return own.repeat(self.per_class)
-        others = others[_turn(self.turns.drawn[others], generator).argsort()]
-        chosen = others[: self.per_class - 1]
-        self.turns.drawn = _plus_one(self.turns.drawn, chosen)
-        # As if it had been drawn among the others: it is not owed its turns when another one is pinned.
-        least = torch.maximum(self.turns.drawn[own], self.turns.drawn[others].min())
-        self.turns.drawn = self.turns.drawn.index_fill(0, own[None], int(least))
-        again = torch.randint(len(others), (self.per_class - 1 - len(chosen),), generator=generator)
-        return torch.cat([own[None], chosen, others[again]])
+        return self.pinned.images[labels]
 
 
 def nearest(rows: Float[Tensor, "class dim"], count: int) -> Int[Tensor, "class count"]:
@@ -159,3 +168,18 @@ def _turn(counts: Int[Tensor, " n"], generator: torch.Generator) -> Float[Tensor
 
 def _plus_one(counts: Int[Tensor, " n"], places: Int[Tensor, " m"]) -> Int[Tensor, " n"]:
     return counts.index_add(0, places, torch.ones_like(places))
+
+
+def _groups(
+    by_class: Mapping[int, Int[Tensor, " images"]],
+) -> tuple[Int[Tensor, " class"], Int[Tensor, " images"], Int[Tensor, " images"]]:
+    """The labels; the images of all classes side by side; the place of each one's class."""
+    sizes = torch.tensor([len(images) for images in by_class.values()])
+    group = torch.arange(len(sizes)).repeat_interleave(sizes)
+    return torch.tensor(list(by_class)), torch.cat(list(by_class.values())), group
+
+
+def _in_groups(key: Float[Tensor, " n"], group: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """The order by group, and by key inside each."""
+    order = key.argsort()
+    return order[group[order].argsort(stable=True)]
