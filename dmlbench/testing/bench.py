@@ -182,7 +182,7 @@ class Bench:
 
     def _known(self, sample: Sample) -> dict[str, Tensor]:
         """What every row carries: its image, and its class or its labels."""
-        known = {"indices": sample.indices, "labels": sample.labels}
+        known = {"indices": sample.indices, "labels": sample.labels, "first_labels": sample.labels}
         if self.subject.several_labels:
             known = {"indices": sample.indices, "relevance": sample.relevance}
         return {name: column.clone() for name, column in known.items()}

@@ -21,6 +21,7 @@ class TrainingLabels:
 
     def __init__(self, labels: Int[Tensor, " n"], num_classes: int) -> None:
         self._num_classes = num_classes
+        self._first = labels.clone()
         self.set(labels)
 
     def set(self, labels: Int[Tensor, " n"]) -> None:
@@ -33,7 +34,8 @@ class TrainingLabels:
         """Take what a component's event `relabel` returned; None leaves everything as it is."""
         if labels is not None:
             with judging(built, "relabel"):
-                self.set(checked_labels(labels, self.now, self._num_classes, built.name))
+                most = max(self._num_classes, getattr(built.object, "max_classes", 0))
+                self.set(checked_labels(labels, self.now, most, built.name))
 
     @property
     def left_out(self) -> Bool[Tensor, " n"]:
@@ -50,7 +52,7 @@ class TrainingLabels:
 
     def columns(self, indices: Int[Tensor, " batch"]) -> dict[str, Tensor]:
         """What rows made of these images carry."""
-        return {"labels": self.now[indices]}
+        return {"labels": self.now[indices], "first_labels": self._first[indices]}
 
     def check(self) -> None:
         """Raise `ContractError` when somebody changed them in place, by whatever door."""

@@ -66,6 +66,9 @@ NAMES: dict[str, Name] = {
     # rows: the rows a term or miner sees, synthetic ones after real ones
     "embeddings": Name("rows", "Float[rows dim]: the view that the term asks for (unit unless said)"),
     "labels": Name("rows", "Int[rows]: class of each row"),
+    "first_labels": Name(
+        "rows", "Int[rows]: class of each row as first labelled, whatever `relabel` answered"
+    ),
     "relevance": Name("rows", "Bool[rows labels]: multi-hot labels", "a multi-label protocol"),
     "raw": Name("rows", "Float[rows dim]: before normalisation", "rows = 'real', or no augmenter at 'unit'"),
     "unit": Name("rows", "Float[rows dim]: L2-normalised"),
@@ -107,6 +110,7 @@ IN_PLACE_OF = {
     "num_classes": "num_labels",
     "class_counts": "label_counts",
     "labels": "relevance",
+    "first_labels": "relevance",
     "ref_labels": "ref_relevance",
     "train_labels": "train_relevance",
     "by_class": "train_relevance",

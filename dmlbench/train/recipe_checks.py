@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dmlbench.errors import ContractError, nearest
 from dmlbench.train.component import Built
-from dmlbench.train.signature import location
+from dmlbench.train.signature import location, parameters_of
 
 if TYPE_CHECKING:
     from dmlbench.train.recipe import Recipe
@@ -22,6 +22,7 @@ def check_recipe(recipe: Recipe) -> None:
         if isinstance(term.weight, str):
             kept_scalar(recipe.components, name, term.weight)
     _check_readout(recipe)
+    _check_classes(recipe)
     for name, built in recipe.components.items():
         if recipe.several_labels and (function := built.method("relabel")):
             raise ContractError(
@@ -29,6 +30,29 @@ def check_recipe(recipe: Recipe) -> None:
                 place=location(function),
                 way_out="a protocol with one class an image",
             )
+
+
+_BY_CLASS = {"num_classes", "class_counts"}
+_CURRENT = {"labels", "ref_labels", "train_labels", "by_class"}
+
+
+def _check_classes(recipe: Recipe) -> None:
+    """Raise `ContractError` when one component may answer more classes than another has room for."""
+    known = recipe.facts.get("num_classes", 0)
+    most = {name: getattr(built.object, "max_classes", 0) for name, built in recipe.components.items()}
+    for owner in (name for name, classes in most.items() if classes > known):
+        for name, built in recipe.components.items():
+            asked = (
+                {parameter.name for parameter in parameters_of(type(built.object))} if built.module else set()
+            )
+            reads = {read for request in built.requests.values() for read in request.names}
+            if name != owner and asked & _BY_CLASS and reads & _CURRENT:
+                raise ContractError(
+                    f"{owner} may make {most[owner]} classes of {known}; {name} keeps something of each of "
+                    f"{known} and reads {', '.join(sorted(reads & _CURRENT))}",
+                    place=location(type(built.object)),
+                    way_out="a component that reads 'first_labels', or one that keeps nothing by class",
+                )
 
 
 def kept_scalar(components: Mapping[str, Built], term: str, weight: str) -> float | Tensor:
