@@ -52,5 +52,5 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.demo
 	@echo "Installing what the tests need into $(VENV): up to a minute the first time."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[emoji,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[emoji,glyphs,dev]"
 	@touch $@

@@ -45,6 +45,14 @@ def offered() -> Iterator[DatasetPlugin]:
         "keywords by emojilib, Mu-An Chiou, through em-keyboard",
     )
     yield DatasetPlugin(
+        id="glyphs",
+        target=f"{__name__}.glyphs:Glyphs",
+        extra="glyphs",
+        summary="Latin, Greek and Cyrillic letters and digits in 38 typefaces.",
+        licence="OFL 1.1; DejaVu: Bitstream Vera's and Arev's",
+        attribution="Inter, JetBrains Mono, Noto, Source Serif; DejaVu by Bitstream and others; STIX",
+    )
+    yield DatasetPlugin(
         id="omniglot",
         target=f"{__name__}.omniglot:Omniglot",
         summary="1,623 handwritten characters of 50 alphabets, 20 drawers each.",
