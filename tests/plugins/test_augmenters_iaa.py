@@ -405,6 +405,26 @@ def test_it_serves_any_loss(loss, make, method):  # noqa: F811
     assert all(math.isfinite(log["loss"]) for log in ours)
 
 
+@pytest.mark.parametrize("cut", [3, 5, 8])
+def test_it_stands_inside_alternating_projections(cut, make, method, weights):  # noqa: F811
+    terms = {
+        "loss": Term(component="dmlbench:contrastive", **REAL_AGAINST_ALL),
+        "proximal": Term(component="dmlbench:proximal", settings={"strength": 0.1}),
+    }
+    sampler = {"per_class": 4, "lifetime": 4, "hard": 0.5}
+    told = method(
+        terms=terms,
+        sampler=Component(component="dmlbench:pinned-representatives", settings=sampler),
+        augmenters={"iaa": Augmenter(component="dmlbench:iaa", settings=IAA)},
+    )
+    whole, first, resumed = (make(told, extra_forwards=2) for _ in range(3))
+    logs = train(whole, 12)
+    train(first, cut)
+    resumed.load_state_dict(saved(first))
+    assert train(resumed, 12 - cut) == logs[cut:]
+    assert torch.equal(weights(whole), weights(resumed))
+
+
 # ---- recipes
 
 

@@ -20,6 +20,7 @@ class Iaa(nn.Module):
     epoch after `warm_up`, a share of the budget, and then every `every` epochs, variances are estimated from
     all training images, and those of classes with at most `few` images corrected by their neighbours
     (`corrected`); `few = 0` leaves them as they are. Nothing is added before.
+    For the main head: it is what images are embedded by.
 
     As published. The authors' code never applies the correction, takes roots of roots for later copies and
     has schedules that the paper does not mention: see `iaa-released`.
