@@ -33,6 +33,5 @@ def class_gaussians(
 def noisy(
     rows: Float[Tensor, "new dim"], deviation: Float[Tensor, "new dim"], generator: torch.Generator
 ) -> Float[Tensor, "new dim"]:
-    """rows + deviation * eps with a fresh standard normal eps; no gradient reaches the deviation."""
-    noise = torch.randn(rows.shape, generator=generator).to(rows)
-    return rows + deviation.detach() * noise
+    """rows + deviation * eps, with a fresh standard normal eps."""
+    return rows + deviation * torch.randn(rows.shape, generator=generator).to(rows)
