@@ -136,6 +136,7 @@ class Trainer:
         at_rest = self._with_features(
             scope, features.detach(), maps, {h: r.detach() for h, r in rows.items()}
         )
+        at_rest.set("head", self._head_at_rest)
         self._play("before_main", at_rest, {head: r.detach() for head, r in rows.items()})
         log: dict[str, float] = {}
         parts: dict[str, Tensor] = {}
@@ -266,6 +267,13 @@ class Trainer:
             "to_view": lambda raw, view: model.views(raw, main)[view],
             "parameters": dict(model.named_parameters()),
         }
+
+    def _head_at_rest(self, features: Float[Tensor, "n feature_dim"]) -> Float[Tensor, "n dim"]:
+        """The service `head` outside the main step: evaluation mode, so that no statistic of it moves."""
+        self.recipe.model.heads[self.recipe.main_head].eval()
+        raw = self.recipe.model.embed(features, self.recipe.main_head)
+        self._holding.set_modes()
+        return raw
 
     def embed(self, indices: Int[Tensor, " n"]) -> Float[Tensor, "n dim"]:
         """Raw main-head embeddings of training images, in evaluation mode, without augmentation."""

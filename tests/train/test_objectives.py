@@ -110,3 +110,38 @@ def test_a_trunk_may_declare_groups_of_its_own(make, method, offer):
     trainer = make(method(backbone=Component(component=offer("backbone", Slow))))
     train(trainer, 3)
     assert torch.equal(trainer.recipe.model.backbone.weight, torch.ones(4))
+
+
+class Normed(nn.Module):
+    """A head with statistics that every pass in training mode would move."""
+
+    def __init__(self, feature_dim, embedding_dim):
+        super().__init__()
+        self.embedding_dim = embedding_dim
+        self.layers = nn.Sequential(nn.Linear(feature_dim, embedding_dim), nn.BatchNorm1d(embedding_dim))
+
+    def forward(self, features):
+        return self.layers(features)
+
+
+class Asks(Critic):
+    """Embeds other features outside the main step."""
+
+    def before_main(self, features, labels, head):
+        yield "critic", nn.functional.cross_entropy(self.net(head(5 * features)), labels)
+
+    def after_step(self, features, head):
+        head(7 * features)
+
+
+def test_the_head_may_be_asked_outside_the_main_step_without_a_trace(make, method, offer):
+    heads = {"main": Component(component=offer("backbone", Normed, role="head"))}
+    states = []
+    for critic in (Critic, Asks):
+        trainer = make(method(offer("loss", critic), heads=heads))
+        trainer.recipe.terms["loss"].object.forward = lambda embeddings: embeddings.var(dim=0).sum()
+        trainer.recipe.terms["loss"].read("loss", trainer.recipe.terms["loss"].object.forward)
+        train(trainer, 3)
+        states.append(trainer.recipe.model.state_dict())
+    assert int(states[0]["heads.main.layers.1.num_batches_tracked"]) == 3
+    assert [name for name, value in states[0].items() if not torch.equal(value, states[1][name])] == []
