@@ -34,3 +34,10 @@ def offered() -> Iterator[AugmenterPlugin]:
         summary="Noisy copies with the variances of their class, as the authors' code has it.",
         reference="Fu et al., TMM 2022, arXiv 2211.16264",
     )
+    yield AugmenterPlugin(
+        id="two-stage-generation",
+        target=f"{__name__}.two_stage_generation:TwoStageGeneration",
+        at="raw",
+        summary="Each triplet again, of generated features: its pair apart, its order violated.",
+        reference="Zhu et al., 2021, arXiv 2112.02259",
+    )

@@ -19,6 +19,7 @@ _NAMES = (
     "das",
     "triplet-das",
     "lifted-structure-das",
+    "two-stage-generation",
     "iaa",
     "iaa-released",
     "triplet-iaa",

@@ -55,6 +55,12 @@ def offered() -> Iterator[MinerPlugin]:
         summary="Random positives and negatives of each anchor.",
     )
     yield MinerPlugin(
+        id="generated-triplets",
+        target=f"{__name__}.generated_triplets:generated_triplets",
+        yields="triplets",
+        summary="Rows that were generated as triplets, by their places.",
+    )
+    yield MinerPlugin(
         id="prism",
         target=f"{__name__}.prism:Prism",
         yields="pairs",
