@@ -242,3 +242,29 @@ def offered() -> Iterator[LossPlugin]:
         summary="Learned weights of losses that are scaled by their means, and one embedding of their heads.",
         reference="Zabihzadeh, Alitbi, Mousavirad, MTAP 2023, arXiv 2107.01130",
     )
+    yield LossPlugin(
+        id="gaussian-structure",
+        target=f"{__name__}.gaussian_structure:gaussian_structure",
+        summary="Every class an isotropic Gaussian of one width around its batch mean; wants raw rows.",
+        reference="Marrero Fernandez et al., 2020, arXiv 2001.06612",
+    )
+    yield LossPlugin(
+        id="gaussian-subclasses",
+        target=f"{__name__}.gaussian_subclasses:GaussianSubclasses",
+        role="listener",
+        summary="Relabels images with sub-classes that Gaussian mixtures find in their classes.",
+        reference="Marrero Fernandez et al., 2020, arXiv 2001.06612",
+    )
+    yield LossPlugin(
+        id="frobenius-norm",
+        target=f"{__name__}.frobenius_norm:frobenius_norm",
+        role="regulariser",
+        summary="Frobenius norm of the raw embeddings of the batch.",
+        reference="Marrero Fernandez et al., 2019, arXiv 1902.03284",
+    )
+    yield LossPlugin(
+        id="softmax-first-labels",
+        target=f"{__name__}.softmax:Softmax",
+        summary="Cross-entropy of a linear classifier into the classes as first labelled.",
+        reads={"labels": "first_labels"},
+    )

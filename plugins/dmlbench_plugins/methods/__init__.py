@@ -16,6 +16,7 @@ _NAMES = (
     "hier",
     "proxy-anchor-hier",
     "multi-similarity-hier",
+    "gaussian-subspaces",
     "das",
     "triplet-das",
     "lifted-structure-das",
