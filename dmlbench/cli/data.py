@@ -79,7 +79,7 @@ def prepare(
         unpacked=on_one_line("{0}: {1:,} bytes"),
         jobs=jobs,
     )
-    size = f"{images.size} x {images.size}"
+    size = f"{images.stored} x {images.stored}"
     click.echo(f"{the_task.id}: {data.images.shape[0]:,} pictures of {size} in {data.folder}")
     for path in data.left_out:
         click.echo(f"left out: {path}", err=True)
@@ -131,7 +131,7 @@ def verify(
         progress=on_one_line("{0:,} of {1:,} pictures"),
     )
     found = look(data, whole_classes=the_task.split.rule != "within-class")
-    pictures = f"{len(data.images):,} pictures of {images.size} x {images.size}"
+    pictures = f"{len(data.images):,} pictures of {images.stored} x {images.stored}"
     if sheet is not None:
         write_sheet(data, f"{the_task.id}: {pictures}", sheet, seed=seed)
     if as_json:

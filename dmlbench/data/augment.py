@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from dmlbench.data.crop import middle, random_boxes, resized_crops
 from dmlbench.spec.track import Augmentation, ImagePipeline
 
 #: Luma of ITU-R BT.601, as Pillow's conversion to grey.
@@ -22,10 +23,41 @@ _CACHED = 1 << 18
 def to_input(
     images: UInt8[Tensor, "batch height width channel"], pipeline: ImagePipeline, device: torch.device | str
 ) -> Float[Tensor, "batch channel height width"]:
-    """`(pixel / 255 - mean) / std`, float32 on `device`, in channels-last memory: the order of the store."""
-    mean, std = float(pipeline.mean), float(pipeline.std)
-    # Bytes cross to the device, not floats; the permuted view already is channels-last.
+    """`(pixel / 255 - mean) / std`, float32 on `device`, in channels-last memory: the order of the store.
+
+    Where the track crops, of the middle of `images`.
+    """
+    seen = middle(images, pipeline.size) if pipeline.crop else images
+    return _normalised(seen, pipeline, device)
+
+
+def to_training_input(
+    images: UInt8[Tensor, "batch stored stored channel"],
+    pipeline: ImagePipeline,
+    device: torch.device | str,
+    generator: torch.Generator,
+) -> Float[Tensor, "batch channel height width"]:
+    """As `to_input`; where the track crops, of a part of each image that is drawn from `generator`."""
+    if pipeline.crop is None:
+        return to_input(images, pipeline, device)
+    boxes = random_boxes(len(images), pipeline.crop, pipeline.size, generator)
+    # Bytes are cut and resized as they are: numbers up to 255 in float32 lose nothing.
     pixels = images.to(device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32)
+    return _scaled(resized_crops(pixels, boxes, pipeline.size), pipeline)
+
+
+def _normalised(
+    images: UInt8[Tensor, "batch height width channel"], pipeline: ImagePipeline, device: torch.device | str
+) -> Float[Tensor, "batch channel height width"]:
+    # Bytes cross to the device, not floats; the permuted view already is channels-last.
+    return _scaled(images.to(device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32), pipeline)
+
+
+def _scaled(
+    pixels: Float[Tensor, "batch channel height width"], pipeline: ImagePipeline
+) -> Float[Tensor, "batch channel height width"]:
+    """Pixels from 0 to 255 as the network takes them, in place."""
+    mean, std = float(pipeline.mean), float(pipeline.std)
     return pixels.mul_(1 / (255 * std)).sub_(mean / std)
 
 

@@ -60,7 +60,7 @@ class Build:
                 place=f"data set {type(self.dataset).__name__}, {len(items)} items",
                 way_out="get the data or the pinned packages anew, or use a task of your own without it",
             )
-        size = self.images.size
+        size = self.images.stored
         meta = {
             "format": store.STORE_FORMAT,
             "task": self.task.id,
@@ -92,7 +92,7 @@ class Build:
         pixels = hashlib.sha256()
         order = [(side, item) for side in SIDES for item in sides[side]]
         pictures = [item for _, item in order]
-        reading = decode(self.dataset, pictures, self.images.size, self.images.channels, self.workers)
+        reading = decode(self.dataset, pictures, self.images.stored, self.images.channels, self.workers)
         with replacing(path) as temporary, temporary.open("wb") as file, closing(reading) as decoded:
             for done, ((side, item), found) in enumerate(zip(order, decoded, strict=True), start=1):
                 if isinstance(found, UnreadablePicture):

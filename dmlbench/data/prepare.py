@@ -51,7 +51,7 @@ def prepare(
     """
     key = {
         "task": digest(task),
-        "size": images.size,
+        "size": images.stored,
         "channels": images.channels,
         "versions": dataset.versions(),
     }

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from dmlbench.spec.component import Component
-from dmlbench.spec.model import PROSE, Id, Number, Spec
+from dmlbench.spec.model import ADDED, PROSE, Id, Number, Spec
 from dmlbench.spec.protocol import ProfileName
 
 
@@ -28,17 +28,58 @@ class Augmentation(Spec):
     """Colour factors in [1 - x, 1 + x]."""
 
 
+class Crop(Spec):
+    """A larger square is stored: evaluation sees its middle, training a part that is drawn per image."""
+
+    stored: int = Field(ge=8)
+    """Side in pixels of the square that is stored."""
+    kind: Literal["random", "random-resized"]
+    """`random`: a square of the network's size, anywhere. `random-resized`: a box of another size and shape,
+    resized to it, as torchvision's `RandomResizedCrop`."""
+    area: tuple[Number, Number] | None = None
+    """Of a box, as a share of what is stored; uniform."""
+    ratio: tuple[Number, Number] | None = None
+    """Width over height of a box; its logarithm is uniform."""
+
+    @model_validator(mode="after")
+    def _boxes_have_ranges(self) -> Crop:
+        ranges = (self.area, self.ratio)
+        if self.kind == "random" and ranges != (None, None):
+            raise ValueError("area and ratio belong to the kind 'random-resized'")
+        if self.kind == "random-resized":
+            if None in ranges:
+                raise ValueError("the kind 'random-resized' needs area and ratio")
+            if any(pair is not None and not 0 < pair[0] <= pair[1] for pair in ranges):
+                raise ValueError("area and ratio go from a smaller number above 0 to a larger one")
+            if self.area is not None and self.area[1] > 1:
+                raise ValueError("no box has more area than what is stored")
+        return self
+
+
 class ImagePipeline(Spec):
     """From a source picture to the network's input."""
 
     size: int = Field(ge=8)
-    """Side in pixels; pictures are resized to a square on white."""
+    """Side in pixels of what the network sees; pictures are resized to a square on white."""
     channels: int = Field(ge=1)
     """1 for grey, 3 for colour; another number for data sets whose pictures have as many bands."""
     mean: Number
     std: Number
     """Input = (pixel / 255 - mean) / std."""
+    crop: Crop | None = Field(default=None, json_schema_extra=ADDED)
+    """None: what is stored is what is seen."""
     augmentation: Augmentation
+
+    @property
+    def stored(self) -> int:
+        """Side in pixels of the squares in the store."""
+        return self.crop.stored if self.crop else self.size
+
+    @model_validator(mode="after")
+    def _crops_are_of_what_is_stored(self) -> ImagePipeline:
+        if self.stored < self.size:
+            raise ValueError(f"crops of {self.size} pixels need as much to be stored, not {self.stored}")
+        return self
 
     @model_validator(mode="after")
     def _colours_are_there_to_change(self) -> ImagePipeline:

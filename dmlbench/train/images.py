@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from dmlbench.data.augment import augment, to_input
+from dmlbench.data.augment import augment, to_input, to_training_input
 from dmlbench.spec.track import ImagePipeline
 
 
@@ -42,4 +42,6 @@ class TrainingImages:
         self, indices: Int[Tensor, " batch"], generator: torch.Generator
     ) -> Float[Tensor, "batch channel height width"]:
         """Normalised images under the track's random changes."""
-        return augment(self.plain(indices), self._pipeline, generator)
+        stored = self._store[self._rows[indices]]
+        seen = to_training_input(stored, self._pipeline, self._device, generator)
+        return augment(seen, self._pipeline, generator)
