@@ -90,7 +90,8 @@ def unreadable(dataset: Dataset, item: Item, error: Exception) -> UnreadablePict
     return UnreadablePicture(
         f"{item.path} cannot be read: {problem or type(error).__name__}",
         place=item.place or f"data set {type(dataset).__name__}",
-        way_out="replace the file and issue the command again, or leave it out with --allow-partial",
+        way_out="replace the file and issue the command again; "
+        "dmlbench data prepare --allow-partial leaves it out, but runs take complete data",
     )
 
 

@@ -63,8 +63,11 @@ def prepare(
             if (official / META).is_file():
                 return Prepared.open(official)
             latest = official.with_suffix(".latest")
-            if root is None and dataset.needs_root and latest.is_file():
-                return Prepared.open(place / read_json(latest)["store"])
+            if root is None and dataset.needs_root:
+                if latest.is_file():
+                    return Prepared.open(place / read_json(latest)["store"])
+                if not allow_partial:
+                    _refuse_part(place, task)
             items = items_of(dataset, root)
             key["items"] = manifest(items)
             loose, partial = _folder(place, key), _folder(place, key | {"partial": True})
@@ -88,6 +91,19 @@ def prepare(
             place=error.filename or place,
             way_out="make room there and issue the command again",
         ) from error
+
+
+def _refuse_part(place: Path, task: Task) -> None:
+    """`DataError` where a part of the data is prepared and nobody said where the rest is."""
+    for file in sorted(place.glob(f"*/{META}")):
+        data = Prepared.open(file.parent)
+        if data.left_out or data.lacks:
+            raise DataError(
+                "only a part of the data set is prepared here, and runs take complete data: "
+                + (data.lacks or f"{data.left_out[0]} was left out, {len(data.left_out)} in all"),
+                place=data.folder,
+                way_out=f"dmlbench data prepare {task.id} --from the whole of it",
+            )
 
 
 def _folder(place: Path, key: dict[str, Any]) -> Path:

@@ -101,7 +101,7 @@ def test_a_partial_copy_is_not_what_is_found_again(task, images, folder, tmp_pat
     sorted(folder.root.glob("*/openmoji.png"))[4].write_bytes(b"")
     prepare(task, images, folder, folder.root, tmp_path / "home", allow_partial=True)
     monkeypatch.setattr(folder, "items", lambda root: pytest.fail("listed") if root else [])
-    with pytest.raises(DataError, match="has no items"):
+    with pytest.raises(DataError, match="only a part of the data set"):
         prepare(task, images, folder, None, tmp_path / "home")
 
 
@@ -125,6 +125,10 @@ def test_counts_that_are_not_the_published_ones_are_refused_or_kept_apart(
         assert (part.lacks, len(part.images)) == ("35 pictures, published are 36", 35)
         with pytest.raises(DataError, match="35 pictures, published are 36"):
             prepare(one, images, folder, folder.root, tmp_path / "home")
+    elsewhere = tmp_path / "elsewhere"
+    prepare(task, images, folder, folder.root, elsewhere, allow_partial=True)
+    with pytest.raises(DataError, match="runs take complete data: 35 pictures, published are 36"):
+        prepare(task, images, folder, None, elsewhere)
     assert prepare(task, images, folder, None, tmp_path / "home").folder == whole.folder
 
 
@@ -185,6 +189,18 @@ def test_a_partial_store_lists_what_it_lacks_and_serves_only_those_who_allow_it(
         prepare(task, images, folder, folder.root, tmp_path / "home")
     broken.write_bytes(whole)
     assert prepare(task, images, folder, folder.root, tmp_path / "home").left_out == []
+
+
+def test_who_asks_for_data_without_a_place_is_told_that_a_part_is_there(task, images, folder, tmp_path):
+    wanted = task.model_copy(update={"fingerprint": "sha256:" + "0" * 64})
+    broken = sorted(folder.root.glob("*/openmoji.png"))[4]
+    broken.write_bytes(b"")
+    part = prepare(wanted, images, folder, folder.root, tmp_path / "home", allow_partial=True)
+    with pytest.raises(DataError, match="only a part of the data set is prepared here") as caught:
+        prepare(wanted, images, folder, None, tmp_path / "home")
+    assert f"{broken.parent.name}/openmoji.png was left out, 1 in all" in caught.value.message
+    assert caught.value.place == str(part.folder)
+    assert caught.value.way_out == "dmlbench data prepare few-emoji --from the whole of it"
 
 
 def test_a_store_that_lost_its_meta_data_is_made_anew(task, images, folder, tmp_path):

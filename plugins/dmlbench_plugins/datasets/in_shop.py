@@ -24,7 +24,7 @@ NAMESAKES = {
 
 
 class InShop:
-    """52,712 photos of 7,982 pieces of clothing; the column `evaluation` says train, query or gallery.
+    """52,712 photos of 7,982 pieces of clothing; the column `role` says query or gallery of those that test.
 
     The field searches the gallery for the clothes of the queries; both show the same 3,985 pieces. The
     super-class is the category, e.g. `WOMEN/Dresses`.
@@ -61,7 +61,7 @@ class InShop:
 
     def check_counts(self, items: Sequence[Item]) -> None:
         """`DataError` unless the items are as many as published."""
-        compare(items, PUBLISHED, part=lambda item: item.columns["evaluation"], way_out=_WAY_OUT)
+        compare(items, PUBLISHED, part=lambda item: item.columns["role"] or item.part, way_out=_WAY_OUT)
 
     def source(self, item: Item) -> bytes:
         """The JPEG file."""
@@ -79,12 +79,13 @@ def _item(row: list[str], lists: Folder) -> Item:
     """`img/WOMEN/Dresses/id_00000002/02_1_front.jpg id_00000002 train` as an item."""
     if len(row) != 3 or row[2] not in PUBLISHED:
         raise DataError(f"{LIST} has a line that names no picture: {' '.join(row)!r}", place=lists)
-    path, label, evaluation = row
+    path, label, status = row
+    trains = status == "train"
     return Item(
         path=path,
         label=label,
         group=label,
-        part="train" if evaluation == "train" else "test",
-        columns={"evaluation": evaluation},
+        part="train" if trains else "test",
+        columns={"role": "" if trains else status},
         superclass="/".join(path.split("/")[1:3]),
     )

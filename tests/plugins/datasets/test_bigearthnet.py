@@ -240,6 +240,9 @@ def test_a_network_trains_on_ten_bands(write, tmp_path, monkeypatch, dmlbench):
     assert "40 patches, published are 590,326" in refused.err
     done = dmlbench("data", "prepare", "land", "--from", folder, "--allow-partial")
     assert done.status == 0, done.err
+    refused = dmlbench("run", "untrained", "--task", "land", "--profile", "smoke")
+    assert refused.status == 2
+    assert "only a part of the data set is prepared here" in refused.err
     monkeypatch.setattr(module, "PATCHES", 40)
     done = dmlbench("data", "prepare", "land", "--from", folder)
     assert done.status == 0, done.err

@@ -33,9 +33,9 @@ def test_queries_and_gallery_test_and_the_rest_trains(root):
     shop = InShop()
     items = shop.items(root)
     shop.check_counts(items)
-    assert [(i.label, i.part, i.columns["evaluation"], i.superclass) for i in items] == [
-        ("id_00000080", "train", "train", "MEN/Denim"),
-        ("id_00000080", "train", "train", "MEN/Denim"),
+    assert [(i.label, i.part, i.columns["role"], i.superclass) for i in items] == [
+        ("id_00000080", "train", "", "MEN/Denim"),
+        ("id_00000080", "train", "", "MEN/Denim"),
         ("id_00000001", "test", "query", "WOMEN/Blouses_Shirts"),
         ("id_00000001", "test", "gallery", "WOMEN/Blouses_Shirts"),
     ]
