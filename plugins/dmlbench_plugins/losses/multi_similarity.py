@@ -5,6 +5,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from dmlbench_plugins.losses.log_sum_exp import log_sum_exp
+
 
 def multi_similarity(
     similarity: Float[Tensor, "anchors refs"],
@@ -25,8 +27,8 @@ def multi_similarity(
     """
     if epsilon is not None:
         positives, negatives = mined(similarity.detach(), positives, negatives, epsilon)
-    pull = _log_one_plus_sum_exp(-alpha * (similarity - base), positives) / alpha
-    push = _log_one_plus_sum_exp(beta * (similarity - base), negatives) / beta
+    pull = functional.softplus(log_sum_exp(-alpha * (similarity - base), positives)) / alpha
+    push = functional.softplus(log_sum_exp(beta * (similarity - base), negatives)) / beta
     counts = positives.any(dim=1) & negatives.any(dim=1)
     return ((pull + push) * counts).sum() / len(similarity)
 
@@ -43,10 +45,3 @@ def mined(
     near = similarity < most_negative + epsilon
     far = similarity > least_positive - epsilon
     return positives & near, negatives & far
-
-
-def _log_one_plus_sum_exp(
-    logits: Float[Tensor, "anchors refs"], mask: Bool[Tensor, "anchors refs"]
-) -> Float[Tensor, " anchors"]:
-    # A finite fill: rows without any pair would otherwise have a NaN gradient.
-    return functional.softplus(logits.masked_fill(~mask, -1e9).logsumexp(dim=1))
