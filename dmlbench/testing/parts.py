@@ -13,13 +13,13 @@ from dmlbench.train.values import Pairs, Triplets
 class Trunk(nn.Module):
     """One convolution with BatchNorm; offers its map."""
 
-    feature_maps = ("last",)
     feature_dim = 32
 
     def __init__(self, image_channels: int) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(image_channels, 8, kernel_size=3, stride=2, bias=False)
         self.norm = nn.BatchNorm2d(8)
+        self.feature_maps = {"last": 8}
 
     def forward(self, images: Float[Tensor, "rows channel height width"]) -> tuple[Tensor, dict[str, Tensor]]:
         last = functional.relu(self.norm(self.convolution(images)))

@@ -33,8 +33,8 @@ def embed_rows(
     for part in torch.arange(len(rows)).split(CHUNK):
         images = to_input(store[rows[part]], pipeline, recipe.device)
         shown = {name: column[part].to(recipe.device) for name, column in columns.items()}
-        features, _ = recipe.model.features(Scope(values={"images": images, **shown}))
-        chunks.append(_read_out(recipe, features).float().cpu())
+        features, maps = recipe.model.features(Scope(values={"images": images, **shown}))
+        chunks.append(_read_out(recipe, features, maps).float().cpu())
     return torch.cat(chunks)
 
 
@@ -47,14 +47,16 @@ def embed_training_images(
     chunks = []
     for chunk in indices.cpu().split(CHUNK):
         columns = {name: column[chunk].to(recipe.device) for name, column in images.columns.items()}
-        features, _ = model.features(Scope(values={"images": images.plain(chunk), **columns}))
-        chunks.append(model.embed(features, recipe.main_head))
+        features, maps = model.features(Scope(values={"images": images.plain(chunk), **columns}))
+        chunks.append(model.embed(features, recipe.main_head, maps))
     return torch.cat(chunks)
 
 
-def _read_out(recipe: Recipe, features: Float[Tensor, "rows feature"]) -> Float[Tensor, "rows dim"]:
+def _read_out(
+    recipe: Recipe, features: Float[Tensor, "rows feature"], maps: Mapping[str, Tensor]
+) -> Float[Tensor, "rows dim"]:
     model, readout = recipe.model, recipe.method.readout
-    views = {head: model.views(model.embed(features, head), head) for head in model.heads}
+    views = {head: model.views(model.embed(features, head, maps), head) for head in model.heads}
     if readout == "concat":
         return torch.cat([view["unit"] for view in views.values()], dim=1)
     if readout == "fused":

@@ -130,7 +130,7 @@ class Trainer:
         with torch.set_grad_enabled(trains_trunk):
             features, maps = model.features(scope)
         with torch.set_grad_enabled(learns):
-            views = {head: model.views(model.embed(features, head), head) for head in model.heads}
+            views = {head: model.views(model.embed(features, head, maps), head) for head in model.heads}
         rows = {head: Rows(views[head], columns, source, len(batch.indices)) for head in views}
 
         at_rest = self._with_features(

@@ -63,10 +63,13 @@ class Model(nn.Module):
         features, maps = out if isinstance(out, tuple) else (out, {})
         return features.float(), maps
 
-    def embed(self, features: Float[Tensor, "rows feature_dim"], head: str) -> Float[Tensor, "rows dim"]:
-        """Raw embeddings in fp32."""
+    def embed(
+        self, features: Float[Tensor, "rows feature_dim"], head: str, maps: Mapping[str, Tensor] | None = None
+    ) -> Float[Tensor, "rows dim"]:
+        """Raw embeddings in fp32. `maps`: those that came with the features, for a head that reads them."""
+        scope = Scope(values={"features": features, "feature_maps": maps})
         with self._numerics.autocast():
-            raw = self._built_heads[head].call("head", Scope(values={"features": features}))
+            raw = self._built_heads[head].call("head", scope)
         return raw.float()
 
     def views(self, raw: Float[Tensor, "rows dim"], head: str) -> dict[str, Float[Tensor, "rows dim"]]:

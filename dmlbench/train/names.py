@@ -24,6 +24,9 @@ NAMES: dict[str, Name] = {
     "num_classes": Name("fact", "int: classes in the training split"),
     "embedding_dim": Name("fact", "int: width of the main head's embedding"),
     "feature_dim": Name("fact", "int: width of the backbone's feature"),
+    "map_widths": Name(
+        "fact", "dict of str -> int: channels of each named map", "a backbone that says what its maps have"
+    ),
     "num_samples": Name("fact", "int: training images"),
     "class_counts": Name("fact", "Int[num_classes]: training images of each class, as first labelled"),
     "num_labels": Name("fact", "int: labels that images may have", "a multi-label protocol"),
@@ -98,7 +101,11 @@ NAMES: dict[str, Name] = {
         "service", "embed(indices) -> Float[n dim]: raw, evaluation mode, no gradient; costs forwards"
     ),
     "embed_all": Name("service", "embed_all() -> Float[num_samples dim]: raw, evaluation mode, no gradient"),
-    "head": Name("forward", "head(features) -> Float[n dim]: the main head's raw embedding, with gradient"),
+    "head": Name(
+        "forward",
+        "head(features) -> Float[n dim]: the main head's raw embedding, with gradient",
+        "a main head that reads features, not maps",
+    ),
     "to_view": Name("forward", "to_view(raw, 'unit') -> that view of raw embeddings"),
     "parameters": Name("forward", "dict of str -> Parameter: trunk and heads"),
     # parts

@@ -115,11 +115,13 @@ class Recipe:
         self.backbone = self._make("backbone", self.method.backbone or track.backbone, "backbone", "backbone")
         check_width(self.backbone, track.images.size)
         self.facts["feature_dim"] = getattr(self.backbone.module, "feature_dim", None)
+        if isinstance(widths := getattr(self.backbone.module, "feature_maps", None), Mapping):
+            self.facts["map_widths"] = dict(widths)
         heads = self.method.heads or {"main": track.head}
         self.heads = {name: self._make("backbone", spec, name, "head") for name, spec in heads.items()}
         self.backbone.read("backbone", entry_point(self.backbone.object), present={"images", *self._columns})
         for head in self.heads.values():
-            head.read("head", entry_point(head.object), present={"features"})
+            head.read("head", entry_point(head.object), present={"features"} | self._maps())
         return Model(self.backbone, self.heads, numerics, freeze_batchnorm=track.batchnorm == "frozen")
 
     def _build_teacher(self, spec: Component) -> Built:
@@ -169,11 +171,18 @@ class Recipe:
 
     def _present(self) -> set[str]:
         names = {name for name, entry in NAMES.items() if entry.scope in _ALWAYS} - _CONDITIONAL
-        maps = {"feature_maps"} if hasattr(self.backbone.module, "feature_maps") else set()
+        names = names - ({"head"} if "feature_maps" in self._head_reads() else set())
         teacher = {"teacher"} if self.teacher else set()
         superclass = {"train_superclass"} if "superclass" in self._columns else set()
         absent = ONE_CLASS if self.several_labels else SEVERAL_LABELS
-        return (names - absent) | maps | teacher | superclass | self._columns
+        return (names - absent) | self._maps() | teacher | superclass | self._columns
+
+    def _maps(self) -> set[str]:
+        return {"feature_maps"} if hasattr(self.backbone.module, "feature_maps") else set()
+
+    def _head_reads(self) -> set[str]:
+        """What the main head is made from: one that reads maps makes nothing of features alone."""
+        return self.heads[self.main_head].requests["head"].names
 
     def _views(self, user: str) -> set[str]:
         """The views that every row a user sees has: a row made at `unit` has only that form."""
