@@ -56,3 +56,16 @@ def offered() -> Iterator[BackbonePlugin]:
         role="head",
         summary="One linear layer to a share of the track's dimension.",
     )
+    yield BackbonePlugin(
+        id="conv4-maps",
+        target=f"{__name__}.conv4_maps:Conv4Maps",
+        summary="Conv4 with the maps of its last two blocks, by name.",
+        reference="Vinyals et al., NeurIPS 2016, arXiv 1606.04080",
+    )
+    yield BackbonePlugin(
+        id="global-local",
+        target=f"{__name__}.global_local:GlobalLocal",
+        role="head",
+        summary="A share of the embedding from each named map of the backbone, through attention.",
+        reference="Ebrahimpour, Qian, Beach, WACV 2022, arXiv 2112.14327",
+    )

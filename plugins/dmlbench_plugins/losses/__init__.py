@@ -268,3 +268,9 @@ def offered() -> Iterator[LossPlugin]:
         summary="Cross-entropy of a linear classifier into the classes as first labelled.",
         reads={"labels": "first_labels"},
     )
+    yield LossPlugin(
+        id="multi-similarity-signed",
+        target=f"{__name__}.multi_similarity_signed:multi_similarity_signed",
+        summary="Multi-similarity of all pairs; its negative margin may have the other sign.",
+        reference="Ebrahimpour, Qian, Beach, WACV 2022, arXiv 2112.14327",
+    )

@@ -17,6 +17,7 @@ _NAMES = (
     "proxy-anchor-hier",
     "multi-similarity-hier",
     "gaussian-subspaces",
+    "hybrid-global-local",
     "das",
     "triplet-das",
     "lifted-structure-das",
