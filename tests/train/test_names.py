@@ -6,13 +6,11 @@ from dmlbench.train.names import EVENTS, IN_PLACE_OF, NAMES, READABLE
 
 PINNED = """
 anchors ball batch_size by_class class_counts domain embed embed_all embedding_dim embeddings epoch
-epoch_steps feature_dim feature_maps features first_labels generator head heads image_channels image_size images indices
-is_synthetic label_counts labels map_widths
-negatives num_classes num_labels num_samples pairs parameters parts positives progress raw ref_labels
-ref_relevance refs relevance
-similarity source step steps teacher term_heads term_names to_view train_indices train_labels train_relevance train_superclass
-triplets
-unit valid weights
+epoch_steps feature_dim feature_maps features first_labels generator head heads image_channels image_size
+images indices is_synthetic label_counts labels map_widths negatives num_classes num_labels num_samples
+pairs parameters parts positives progress raw ref_labels ref_relevance refs relevance similarity source
+step steps teacher term_heads term_names to_view train_indices train_labels train_relevance
+train_superclass triplets unit valid weights
 """
 
 
