@@ -54,7 +54,8 @@ def prepare(
     from dmlbench.run.home import data_home, dataset_of, ready
     from dmlbench.run.tasks import is_own, task_named
 
-    the_task = task_named(task, progress=on_one_line("{0:,} of {1:,} files read"))
+    reading = on_one_line("{0:,} of {1:,} files read")
+    the_task = task_named(task, progress=reading, allow_partial=allow_partial)
     if is_own(the_task) and (root or download):
         raise UsageError(f"{task} says where its files are", way_out=f"dmlbench data prepare {task}")
     images = load_track(track or the_task.track).images
@@ -121,7 +122,8 @@ def verify(
     from dmlbench.run.home import ready
     from dmlbench.run.tasks import task_named
 
-    the_task = task_named(task, progress=on_one_line("{0:,} of {1:,} files read"))
+    reading = on_one_line("{0:,} of {1:,} files read")
+    the_task = task_named(task, progress=reading, allow_partial=allow_partial)
     images = load_track(track or the_task.track).images
     data = ready(
         the_task,

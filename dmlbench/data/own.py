@@ -52,13 +52,20 @@ class OwnDataset(Dataset, Protocol):
 
 
 def own_task(
-    component: str, dataset: OwnDataset, root: Path, known: Path, progress: Progress | None = None
+    component: str,
+    dataset: OwnDataset,
+    root: Path,
+    known: Path,
+    progress: Progress | None = None,
+    *,
+    allow_partial: bool = False,
 ) -> Task:
     """The task that the data at `root`, read by `dataset`, makes.
 
     Its id is made of the name of `root` and of 8 hex digits of what decides the numbers. Sides are those of
     the items, or classes split by `SEED`. Sources are read for the fingerprint; what came of it is kept below
-    `known` until a file's size or times change. `progress(done, total)` is called after each source.
+    `known` until a file's size or times change. `progress(done, total)` is called after each source. With
+    `allow_partial` a source that cannot be read counts as empty, so that a store can do without it.
 
     `DataError` for what cannot be read, and for data of which a side has too little to be scored.
     """
@@ -66,7 +73,9 @@ def own_task(
     split = _split(items)
     sides = split_items(items, split)
     _check_sides(sides, root)
-    found = _measured(dataset, items, known / f"{_hex(component, str(root))[:24]}.json", progress)
+    found = _measured(
+        dataset, items, known / f"{_hex(component, str(root))[:24]}.json", progress, allow_partial
+    )
     rules = {"dataset": component, "split": split, "fingerprint": found["fingerprint"]}
     counts = {side: len({item.label for item in sides[side]}) for side in SIDES}
     told = ", ".join(f"{count:,} {_DOES[side]}" for side, count in counts.items())
@@ -131,29 +140,40 @@ def _check_sides(sides: dict[Side, list[Item]], root: Path) -> None:
 
 
 def _measured(
-    dataset: OwnDataset, items: Sequence[Item], memo: Path, progress: Progress | None
+    dataset: OwnDataset, items: Sequence[Item], memo: Path, progress: Progress | None, allow_partial: bool
 ) -> dict[str, Any]:
     """Fingerprint and median shorter side, from `memo` while no file has another size or time."""
-    stamps = _hex(*(f"{item.path}\0{item.label}\0{item.labels}\0{_stamp(dataset, item)}" for item in items))
+    stamps = _hex(
+        *(
+            f"{item.path}\0{item.label}\0{item.labels}\0{_stamp(dataset, item, allow_partial)}"
+            for item in items
+        )
+    )
     if memo.is_file() and (found := read_json(memo))["stamps"] == stamps:
         return found
-    sources = []
+    sources, whole = [], True
     for done, item in enumerate(items, start=1):
         try:
             sources.append((item, hashlib.sha256(dataset.source(item)).hexdigest()))
         except UNREADABLE as error:
-            raise unreadable(dataset, item, error) from error
+            if not allow_partial:
+                raise unreadable(dataset, item, error) from error
+            sources.append((item, hashlib.sha256().hexdigest()))
+            whole = False
         if progress is not None:
             progress(done, len(items))
     found = {"stamps": stamps, "fingerprint": fingerprint(sources), "side": _median_side(dataset, items)}
-    write_json(memo, found)
+    if whole:
+        write_json(memo, found)
     return found
 
 
-def _stamp(dataset: OwnDataset, item: Item) -> str:
+def _stamp(dataset: OwnDataset, item: Item, allow_partial: bool) -> str:
     try:
         return dataset.stamp(item)
     except OSError as error:
+        if allow_partial:
+            return ""
         raise unreadable(dataset, item, error) from error
 
 

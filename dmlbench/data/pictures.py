@@ -86,7 +86,9 @@ def _bands(
 
 def unreadable(dataset: Dataset, item: Item, error: Exception) -> UnreadablePicture:
     """What reading the item raised, in words that name it."""
-    problem = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error)
+    problem = error.message if isinstance(error, DataError) else str(error)
+    if isinstance(error, UnidentifiedImageError):
+        problem = "not a picture"
     return UnreadablePicture(
         f"{item.path} cannot be read: {problem or type(error).__name__}",
         place=item.place or f"data set {type(dataset).__name__}",

@@ -18,15 +18,19 @@ OWN = ("folder", "csv", "npz")
 """`folder:PATH`, `csv:PATH` and `npz:PATH` name data of one's own, read by the data set of that name."""
 
 
-def task_named(name: str, *, progress: Callable[[int, int], None] | None = None) -> Task:
+def task_named(
+    name: str, *, progress: Callable[[int, int], None] | None = None, allow_partial: bool = False
+) -> Task:
     """The task called `name`: an id, or `folder:PATH`, `csv:PATH`, `npz:PATH`.
 
-    The id that own data got is known on this machine from then on, and means the same data or nothing.
+    The id that own data got is known on this machine from then on, and means the same data or nothing. With
+    `allow_partial` files of own data may be unreadable.
+
     Raises `UsageError` for a name that is unknown, `DataError` for own data that cannot be used.
     """
     kind, colon, path = name.partition(":")
     if colon and kind in OWN and path:
-        return _own(kind, Path(path).expanduser().resolve(), progress)
+        return _own(kind, Path(path).expanduser().resolve(), progress, allow_partial)
     if colon:
         raise UsageError(
             f"no task named {name!r}",
@@ -35,7 +39,7 @@ def task_named(name: str, *, progress: Callable[[int, int], None] | None = None)
         )
     if re.fullmatch(ID_PATTERN, name) and _kept(name).is_file():
         kept = read_json(_kept(name))
-        task = _own(kept["kind"], Path(kept["path"]), progress)
+        task = _own(kept["kind"], Path(kept["path"]), progress, allow_partial)
         if task.id != name:
             raise UsageError(
                 f"the data of task {name!r} has changed: it is task {task.id!r} now", place=task.source
@@ -57,14 +61,14 @@ def called(task: Task) -> str:
     return f"{task.dataset.component.rpartition(':')[2]}:{task.source}" if is_own(task) else task.id
 
 
-def _own(kind: str, root: Path, progress: Callable[[int, int], None] | None) -> Task:
+def _own(kind: str, root: Path, progress: Callable[[int, int], None] | None, allow_partial: bool) -> Task:
     from dmlbench.data.own import own_task  # looks at pictures, with Pillow and NumPy
 
     if not root.exists():
         raise UsageError(f"no task named '{kind}:{root}': nothing is there", place=root)
     component = f"dmlbench:{kind}"
     dataset = load_target(registry().find("dataset", component, place=f"task {kind}:{root}"))()
-    task = own_task(component, dataset, root, data_home() / "own", progress)
+    task = own_task(component, dataset, root, data_home() / "own", progress, allow_partial=allow_partial)
     if not _kept(task.id).is_file() or read_json(_kept(task.id))["path"] != str(root):
         write_json(_kept(task.id), {"kind": kind, "path": str(root)})
     return task

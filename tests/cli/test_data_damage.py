@@ -61,13 +61,18 @@ def test_a_damaged_picture_is_named_and_nothing_is_left(
     assert stores(empty_home) == []
 
 
-def test_a_damaged_picture_can_be_left_out(pictures, empty_home, dmlbench):
-    cut(pictures / "1" / "2.png")
+@pytest.mark.parametrize("damage", ["cut", "emptied"])
+def test_a_damaged_picture_can_be_left_out(pictures, empty_home, dmlbench, damage):
+    broken = pictures / "1" / "2.png"
+    cut(broken) if damage == "cut" else broken.write_bytes(b"")
     options = ("folder:p", "--track", "tiny", "--allow-partial")
     done = dmlbench("data", "prepare", *options)
     assert (done.status, done.err) == (0, "left out: 1/2.png\n")
     assert "left out: 1/2.png" in dmlbench("data", "verify", *options).out
     assert dmlbench("data", "verify", "folder:p", "--track", "tiny").status == 2
+    refused = dmlbench("run", "untrained", "--task", "folder:p", "--track", "tiny", "--profile", "smoke")
+    assert refused.status == 2
+    assert refused.err.count("1/2.png cannot be read") == 1
 
 
 def test_a_link_in_a_circle_is_named(pictures, empty_home, dmlbench):

@@ -133,6 +133,20 @@ def test_an_empty_file_is_named(tmp_path, task_of, class_folders):
     assert not (tmp_path / "known").exists()
 
 
+@pytest.mark.parametrize("damage", ["empty", "gone"])
+def test_who_allows_a_part_gets_a_task_of_its_own_that_is_not_remembered(tmp_path, class_folders, damage):
+    class_folders(tmp_path / "p", 8, 2)
+    lines = [f"p/class {c}/{n}.png,{c}\n" for c in range(8) for n in range(2)]
+    (tmp_path / "a.csv").write_text("path,label\n" + "".join(lines))
+    arguments = ("dmlbench:csv", CsvList(), tmp_path / "a.csv", tmp_path / "known")
+    whole = own_task(*arguments)
+    broken = tmp_path / "p" / "class 2" / "1.png"
+    broken.write_bytes(b"") if damage == "empty" else broken.unlink()
+    assert own_task(*arguments, allow_partial=True).id != whole.id
+    with pytest.raises(DataError, match="cannot be read"):
+        own_task(*arguments)
+
+
 @pytest.mark.parametrize(
     ("classes", "side", "track"),
     [
