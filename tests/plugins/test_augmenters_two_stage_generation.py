@@ -14,6 +14,7 @@ from dmlbench_plugins.augmenters.two_stage_generation import (
     triplet_loss,
 )
 from dmlbench_plugins.miners.generated_triplets import generated_triplets
+from dmlbench_plugins.miners.random_triplets import random_triplets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -22,8 +23,9 @@ from torch.nn import functional
 from dmlbench.api import Triplets, UsageError
 from dmlbench.spec.component import Component
 from dmlbench.spec.method import Augmenter, Term
+from dmlbench.train.scope import Scope
 
-from ..train.conftest import CLASSES, make, method, offer, store, track, weights  # noqa: F401
+from ..train.conftest import BATCH, CLASSES, PER_CLASS, make, method, offer, store, track, weights  # noqa: F401
 from ..train.helpers import saved, train
 
 few = settings(max_examples=30, deadline=None, derandomize=True)
@@ -475,3 +477,73 @@ def test_every_made_triplet_is_found(recipe, make):  # noqa: F811
     train(trainer, 4)
     assert trainer.mined["made"] == 4 * 16
     assert trainer.mined["random"] == 2 * 4 * 16
+
+
+# ---- what it makes
+
+
+@pytest.fixture
+def made_of_other_images(recipe, make, track):  # noqa: F811
+    """Triplets of half of the images and what trained generators make of them, both embedded; how many of
+    either a classifier puts into their class: the nearest class mean of the other half's features, which nothing
+    is trained against; how many the discriminator does; and what is made of one class.
+    """
+
+    wider = track.model_copy(
+        update={"backbone": Component(component="dmlbench:conv4", settings={"width": 32})}
+    )
+
+    def trained(options, steps=350):
+        settings = {"warm_up": 0.1, "alone": 0.2, "rate": 1e-3, **options}
+        trainer = make(recipe(settings), budget=BATCH * steps, on=wider)
+        train(trainer)
+        labels, everything = trainer.images.labels, torch.arange(CLASSES * PER_CLASS)
+        model = trainer.recipe.model.eval()
+        with torch.no_grad():
+            images = trainer.images.augmented(everything, torch.Generator().manual_seed(1))
+            y, _ = model.features(Scope(values={"images": images}))
+            means = torch.stack(
+                [y[(labels == c) & (everything % 2 == 0)].mean(dim=0) for c in range(CLASSES)]
+            )
+            y, labels = y[1::2], labels[1::2]
+            z = functional.normalize(model.embed(y, "main"), dim=1)
+            same = labels[:, None] == labels
+            mine = random_triplets(
+                same & ~torch.eye(len(labels), dtype=torch.bool),
+                ~same,
+                torch.Generator().manual_seed(2),
+                per_anchor=8,
+            )
+            out = generator_of(trainer).generate(z, y, labels, mine.indices)
+            made = [out.anchors, out.positives, out.negatives]
+            embedded = [functional.normalize(model.embed(part, "main"), dim=1) for part in made]
+
+        def right(features, side):
+            return (torch.cdist(features, means).argmin(dim=1) == labels[mine.indices[side]]).float().mean()
+
+        real = [right(y[mine.indices[side]], side) for side in range(3)]
+        kept = [right(part, side) for side, part in enumerate(made)]
+        seen = generator_of(trainer).discriminator(out.positives)[:, :CLASSES].argmax(dim=1)
+        known = (seen == labels[mine.indices[1]]).float().mean()
+        of_one_class = out.positives[labels[mine.indices[1]] == 0]
+        return z[mine.indices], embedded, real, kept, known, of_one_class
+
+    return trained
+
+
+@pytest.mark.slow
+def test_made_positives_lie_farther_and_made_negatives_nearer_and_keep_their_class(made_of_other_images):
+    (a, p, n), (made_a, made_p, made_n), real, kept, known, of_one_class = made_of_other_images(
+        {"reconstruction": 10.0, "keep": 10.0}
+    )
+    apart, made_apart = distance(a, p), distance(made_a, made_p)
+    away, made_away = distance(a, n), distance(made_a, made_n)
+    assert made_apart.mean() > 2 * apart.mean()  # 0.31 and 1.04 measured
+    assert made_away.mean() < 0.97 * away.mean()  # 1.39 and 1.28 measured
+    assert (made_apart > apart).float().mean() > 0.9
+    assert (made_away < away).float().mean() > 0.6
+    assert min(real) > 0.95
+    assert min(kept) > 0.95  # 1.00 of the anchors, 1.00 of the positives, 0.99 of the negatives
+    # The discriminator knows the class of what is made, and what is made of one class is not one point.
+    assert known > 2 / CLASSES
+    assert of_one_class.std(dim=0).mean() > 0.01
