@@ -485,8 +485,8 @@ def test_every_made_triplet_is_found(recipe, make):  # noqa: F811
 @pytest.fixture
 def made_of_other_images(recipe, make, track):  # noqa: F811
     """Triplets of half of the images and what trained generators make of them, both embedded; how many of
-    either a classifier puts into their class: the nearest class mean of the other half's features, which nothing
-    is trained against; how many the discriminator does; and what is made of one class.
+    either a classifier puts into their class: the nearest class mean of the other half's features, against
+    which nothing is trained; how many the discriminator does; and what is made of one class.
     """
 
     wider = track.model_copy(
@@ -546,4 +546,4 @@ def test_made_positives_lie_farther_and_made_negatives_nearer_and_keep_their_cla
     assert min(kept) > 0.95  # 1.00 of the anchors, 1.00 of the positives, 0.99 of the negatives
     # The discriminator knows the class of what is made, and what is made of one class is not one point.
     assert known > 2 / CLASSES
-    assert of_one_class.std(dim=0).mean() > 0.01
+    assert of_one_class.std(dim=0).mean() > 0.1  # 0.33 measured
