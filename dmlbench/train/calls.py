@@ -48,6 +48,11 @@ class Calls:
         own = scope.child(generator=Lazy(lambda: generator(self._seed, stream, owner, self._step)))
         return built.call(moment, own, function)
 
+    def held_by(self, built: Built, scope: Scope) -> tuple[str, ...]:
+        """What a component wants to hold still in this step."""
+        with judging(built, "hold"):
+            return tuple(self.event(built, "hold", scope) or ())
+
     def event(self, built: Built, event: str, scope: Scope) -> Any:
         """The component's answer to an event; None when it has no such method."""
         function = built.method(event)

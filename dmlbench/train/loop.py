@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from dmlbench.errors import ContractError, RunError
 from dmlbench.spec.track import Track
@@ -21,15 +21,14 @@ from dmlbench.train.augmenting import with_new_rows
 from dmlbench.train.board import beat
 from dmlbench.train.calling import judging
 from dmlbench.train.calls import Calls
-from dmlbench.train.component import Built
 from dmlbench.train.drawing import checked_batch
 from dmlbench.train.embedding import embed_training_images
 from dmlbench.train.finite import check_loss, check_main
 from dmlbench.train.holding import BACKBONE, Holding
 from dmlbench.train.images import TrainingImages
 from dmlbench.train.labels import training_labels
-from dmlbench.train.memory import Memory, remember
-from dmlbench.train.objective import combine, part_value
+from dmlbench.train.memory import memories, remember
+from dmlbench.train.objective import combine, values_of_terms
 from dmlbench.train.optimisation import MAIN, Optimisation
 from dmlbench.train.randomness import generator
 from dmlbench.train.recipe import Recipe
@@ -68,16 +67,7 @@ class Trainer:
 
         for module in recipe.modules.values():
             module.to(self._device)
-        memories = {
-            name: Memory(
-                term.memory,
-                recipe.head_widths[recipe.sights[name].head],
-                num_labels=recipe.facts.get("num_labels", 0),
-            )
-            for name, term in recipe.method.terms.items()
-            if term.memory
-        }
-        self.memories = nn.ModuleDict(memories).to(self._device)
+        self.memories = memories(recipe).to(self._device)
         self.optimisation = Optimisation(recipe.modules, track.optimiser)
         self._holding = Holding(recipe, self.optimisation)
         self._calls = Calls(recipe, seed, dict(self.memories.items()))
@@ -109,7 +99,7 @@ class Trainer:
         if self.step_number % epoch_steps == 0:
             self._start_epoch(scope)
         components = self.recipe.components.values()
-        self._holding.hold({name for built in components for name in self._held_by(built, scope)})
+        self._holding.hold({name for built in components for name in self._calls.held_by(built, scope)})
         log = self._learn(scope)
         self.step_number += 1
         self._check_forwards()
@@ -144,7 +134,7 @@ class Trainer:
         if learns:
             scope = self._with_features(scope, features, maps, rows)
             rows = with_new_rows(self.recipe, self._calls, scope, rows)
-            parts, valid = self._terms(scope, rows, log)
+            parts, valid = values_of_terms(self.recipe, self._calls, scope, rows, self.step_number, log)
             total = combine(self.recipe, self._calls, scope, parts, valid)
             check_main(self.recipe, rows, parts, total, self.step_number)
             self._step(MAIN, total, "the terms")
@@ -188,25 +178,6 @@ class Trainer:
                 columns["teacher"] = self.recipe.teacher.call("backbone", shown).float()
         return shown, columns, source
 
-    def _terms(
-        self, scope: Scope, rows: dict[str, Rows], log: dict[str, float]
-    ) -> tuple[dict[str, Tensor], dict[str, bool]]:
-        """Each term's unweighted value, and whether it had anything to count."""
-        nothing = torch.stack([r.views["raw"].sum() for r in rows.values()]).sum() * 0.0
-        parts: dict[str, Tensor] = {}
-        valid: dict[str, bool] = {}
-        for name, term in self.recipe.method.terms.items():
-            sight = self.recipe.sights[name]
-            value = None
-            if self.step_number >= term.from_step and rows[sight.head].count(sight.rows):
-                seen = self._calls.seen_by(name, scope, rows[sight.head])
-                built = self.recipe.terms[name]
-                with judging(built, "loss"):
-                    value = part_value(name, self._calls.call(built, "loss", seen), log)
-            parts[name], valid[name] = (nothing, False) if value is None else (value, True)
-            log[name] = float(parts[name].detach())
-        return parts, valid
-
     def _step(self, objective: str, loss: Float[Tensor, ""], owner: str) -> None:
         self.optimisation.step(objective, loss, self.progress, owner, self._holding.parameters())
 
@@ -246,10 +217,6 @@ class Trainer:
             feature_maps=maps if features.requires_grad else {name: m.detach() for name, m in maps.items()},
             heads={head: r.views["unit"] for head, r in rows.items()},
         )
-
-    def _held_by(self, built: Built, scope: Scope) -> tuple[str, ...]:
-        with judging(built, "hold"):
-            return tuple(self._calls.event(built, "hold", scope) or ())
 
     def _check_forwards(self) -> None:
         if self.extra_forwards > self._forward_limit:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dmlbench.train.rows import Rows
 
 if TYPE_CHECKING:
+    from dmlbench.train.recipe import Recipe
     from dmlbench.train.sight import Sight
 
 
@@ -49,6 +50,21 @@ class Memory(nn.Module):
         """What is remembered: embeddings, labels, training indices."""
         filled = min(int(self.pushed), len(self.labels))
         return self.embeddings[:filled].clone(), self.labels[:filled].clone(), self.indices[:filled].clone()
+
+
+def memories(recipe: Recipe) -> nn.ModuleDict:
+    """An empty memory for each term that has one, as wide as the embeddings of the term's head."""
+    return nn.ModuleDict(
+        {
+            name: Memory(
+                term.memory,
+                recipe.head_widths[recipe.sights[name].head],
+                num_labels=recipe.facts.get("num_labels", 0),
+            )
+            for name, term in recipe.method.terms.items()
+            if term.memory
+        }
+    )
 
 
 def remember(memories: nn.ModuleDict, sights: Mapping[str, Sight], rows: Mapping[str, Rows]) -> None:

@@ -15,9 +15,30 @@ from dmlbench.train.calls import Calls
 from dmlbench.train.finite import check_scalar
 from dmlbench.train.recipe import Recipe
 from dmlbench.train.recipe_checks import kept_scalar
+from dmlbench.train.rows import Rows
 from dmlbench.train.scope import Scope
 
 _ANSWERS = "a floating-point scalar tensor, a dict of such scalars, or None when nothing counted"
+
+
+def values_of_terms(
+    recipe: Recipe, calls: Calls, scope: Scope, rows: Mapping[str, Rows], step: int, log: dict[str, float]
+) -> tuple[dict[str, Tensor], dict[str, bool]]:
+    """Each term's unweighted value, and whether it had anything to count. Values go into `log` by name."""
+    nothing = torch.stack([r.views["raw"].sum() for r in rows.values()]).sum() * 0.0
+    parts: dict[str, Tensor] = {}
+    valid: dict[str, bool] = {}
+    for name, term in recipe.method.terms.items():
+        sight = recipe.sights[name]
+        value = None
+        if step >= term.from_step and rows[sight.head].count(sight.rows):
+            seen = calls.seen_by(name, scope, rows[sight.head])
+            built = recipe.terms[name]
+            with judging(built, "loss"):
+                value = part_value(name, calls.call(built, "loss", seen), log)
+        parts[name], valid[name] = (nothing, False) if value is None else (value, True)
+        log[name] = float(parts[name].detach())
+    return parts, valid
 
 
 def part_value(name: str, answer: Any, log: dict[str, float]) -> Tensor | None:
