@@ -274,3 +274,15 @@ def offered() -> Iterator[LossPlugin]:
         summary="Multi-similarity of all pairs; its negative margin may have the other sign.",
         reference="Ebrahimpour, Qian, Beach, WACV 2022, arXiv 2112.14327",
     )
+    yield LossPlugin(
+        id="rkd-distance",
+        target=f"{__name__}.rkd:rkd_distance",
+        summary="Distances between rows, over their mean, as a teacher has them; reads no labels.",
+        reference="Park, Kim, Lu, Cho, CVPR 2019, arXiv 1904.05068",
+    )
+    yield LossPlugin(
+        id="rkd-angle",
+        target=f"{__name__}.rkd:rkd_angle",
+        summary="Angles between three rows as a teacher has them; reads no labels.",
+        reference="Park, Kim, Lu, Cho, CVPR 2019, arXiv 1904.05068",
+    )
