@@ -18,6 +18,7 @@ _NAMES = (
     "multi-similarity-hier",
     "gaussian-subspaces",
     "hybrid-global-local",
+    "hybrid-global-local-minus",
     "das",
     "triplet-das",
     "lifted-structure-das",
