@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from dmlbench.errors import ContractError, nearest
+from dmlbench.errors import ContractError, UsageError, nearest
 from dmlbench.registry.registry import load_target, registry
 from dmlbench.registry.report import Entry
 from dmlbench.spec.component import Component
@@ -61,9 +61,15 @@ class Built:
 
 
 def build(
-    kind: str, component: Component, name: str, facts: Mapping[str, Any], seed: int, home: str
+    kind: str,
+    component: Component,
+    name: str,
+    facts: Mapping[str, Any],
+    seed: int,
+    home: str,
+    role: str | None = None,
 ) -> Built:
-    """Build what the recipe calls `name`.
+    """Build what the recipe calls `name`; of the given role, where its kind has several.
 
     A class is constructed with the facts that its constructor names before the `*`; a function keeps its
     settings bound. Construction draws from the stream `init` of its own name, so that adding a component
@@ -73,6 +79,8 @@ def build(
     """
     place = f"component {name!r} of the recipe"
     entry = registry().find(kind, component.component, place=place, home=home)
+    if role not in (None, actual := getattr(entry.plugin, "role", None)):
+        raise UsageError(f"{entry.full_id} is a {actual}, not a {role}", place=f"component {name!r}")
     target = load_target(entry)
     settings = resolve_settings(target, component.settings, name)
     if inspect.isclass(target):

@@ -10,8 +10,11 @@ from torch import Tensor
 
 from dmlbench.data.augment import to_input
 from dmlbench.errors import ContractError
+from dmlbench.spec.method import Method
 from dmlbench.spec.track import ImagePipeline
+from dmlbench.train.component import Built
 from dmlbench.train.images import TrainingImages
+from dmlbench.train.model import Model
 from dmlbench.train.recipe import Recipe
 from dmlbench.train.scope import Scope
 
@@ -34,7 +37,7 @@ def embed_rows(
         images = to_input(store[rows[part]], pipeline, recipe.device)
         shown = {name: column[part].to(recipe.device) for name, column in columns.items()}
         features, maps = recipe.model.features(Scope(values={"images": images, **shown}))
-        chunks.append(_read_out(recipe, features, maps).float().cpu())
+        chunks.append(read_out(recipe.model, recipe.method, features, maps, recipe.combiner).float().cpu())
     return torch.cat(chunks)
 
 
@@ -52,20 +55,25 @@ def embed_training_images(
     return torch.cat(chunks)
 
 
-def _read_out(
-    recipe: Recipe, features: Float[Tensor, "rows feature"], maps: Mapping[str, Tensor]
+def read_out(
+    model: Model,
+    method: Method,
+    features: Float[Tensor, "rows feature"],
+    maps: Mapping[str, Tensor],
+    combiner: Built | None,
 ) -> Float[Tensor, "rows dim"]:
-    model, readout = recipe.model, recipe.method.readout
+    """What of a method is scored. `ContractError` when there is no such view."""
+    readout = method.readout
     views = {head: model.views(model.embed(features, head, maps), head) for head in model.heads}
     if readout == "concat":
         return torch.cat([view["unit"] for view in views.values()], dim=1)
     if readout == "fused":
-        fuse = recipe.combiner.method("fuse") if recipe.combiner else None
-        if recipe.combiner is None or fuse is None:
+        fuse = combiner.method("fuse") if combiner else None
+        if combiner is None or fuse is None:
             raise ContractError('readout = "fused" needs a combiner with a method `fuse(heads)`')
         heads = {head: view["unit"] for head, view in views.items()}
-        return recipe.combiner.call("fuse", Scope(values={"heads": heads}), fuse)
-    main = views[recipe.main_head]
+        return combiner.call("fuse", Scope(values={"heads": heads}), fuse)
+    main = views[model.main_head]
     if readout not in main:
         raise ContractError(f"readout = {readout!r}, but the main head has only {', '.join(sorted(main))}")
     return main[readout]

@@ -7,15 +7,15 @@ from typing import Any
 
 from torch import nn
 
-from dmlbench.errors import ContractError, UsageError, nearest
+from dmlbench.errors import ContractError, nearest
 from dmlbench.spec.component import Component
 from dmlbench.spec.method import Augmenter, Method, Term
 from dmlbench.spec.track import Track
 from dmlbench.train.component import Built, build
-from dmlbench.train.model import Model
 from dmlbench.train.names import EVENTS, NAMES, ONE_CLASS, SEVERAL_LABELS
+from dmlbench.train.network import build_network
 from dmlbench.train.numerics import Numerics
-from dmlbench.train.recipe_checks import check_recipe, check_width
+from dmlbench.train.recipe_checks import check_recipe
 from dmlbench.train.sight import Sight
 from dmlbench.train.signature import entry_point
 
@@ -54,7 +54,9 @@ class Recipe:
         self._home = home
         self.device = numerics.device
         self._columns = columns
-        self.model = self._build_model(track, numerics)
+        network = build_network(method, track, self.facts, columns, numerics, seed, home)
+        self.model, self.backbone, self.heads = network.model, network.backbone, network.heads
+        self.facts = network.facts
         self.main_head = self.model.main_head
         widths = {name: head.embedding_dim for name, head in self.model.heads.items()}
         self.facts["embedding_dim"] = widths[self.main_head]
@@ -111,35 +113,16 @@ class Recipe:
         users: dict[str, Term | Augmenter] = {**self.method.terms, **self.method.augmenters}
         return users[user].miner if user in users else None
 
-    def _build_model(self, track: Track, numerics: Numerics) -> Model:
-        self.backbone = self._make("backbone", self.method.backbone or track.backbone, "backbone", "backbone")
-        check_width(self.backbone, track.images.size)
-        self.facts["feature_dim"] = getattr(self.backbone.module, "feature_dim", None)
-        if isinstance(widths := getattr(self.backbone.module, "feature_maps", None), Mapping):
-            self.facts["map_widths"] = dict(widths)
-        heads = self.method.heads or {"main": track.head}
-        self.heads = {name: self._make("backbone", spec, name, "head") for name, spec in heads.items()}
-        self.backbone.read("backbone", entry_point(self.backbone.object), present={"images", *self._columns})
-        for head in self.heads.values():
-            head.read("head", entry_point(head.object), present={"features"} | self._maps())
-        return Model(self.backbone, self.heads, numerics, freeze_batchnorm=track.batchnorm == "frozen")
-
     def _build_teacher(self, spec: Component) -> Built:
         """The teacher sees the student's pixels and learns nothing."""
-        teacher = self._make("backbone", spec, "teacher", "backbone")
+        teacher = build("backbone", spec, "teacher", self.facts, self._seed, self._home, role="backbone")
         teacher.read("backbone", entry_point(teacher.object), present={"images", *self._columns})
         if teacher.module is not None:
             teacher.module.to(self.device).eval().requires_grad_(False)
         return teacher
 
-    def _make(self, kind: str, spec: Component, name: str, role: str | None = None) -> Built:
-        built = build(kind, spec, name, self.facts, self._seed, self._home)
-        actual = getattr(built.entry.plugin, "role", None)
-        if role is not None and actual != role:
-            raise UsageError(
-                f"{built.entry.full_id} is a {actual}, not a {role}", place=f"component {name!r}"
-            )
-        return built
+    def _make(self, kind: str, spec: Component, name: str) -> Built:
+        return build(kind, spec, name, self.facts, self._seed, self._home)
 
     def _read_signatures(self) -> None:
         roles = set(self.sampler.entry.plugin.provides)
