@@ -79,6 +79,7 @@ def test_what_may_be_searched_exists_and_takes_each_value(plugin):
         "loss": {**recipe.terms, **recipe.others},
         "miner": recipe.miners,
         "augmenter": recipe.augmenters,
+        "backbone": recipe.heads,
     }
     kinds["sampler"] = {"sampler": recipe.sampler} if recipe.sampler else {}
     kinds["loss"] |= {"combiner": recipe.combiner} if recipe.combiner else {}
