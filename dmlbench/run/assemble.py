@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from dmlbench.data.pairs import across_of
 from dmlbench.data.store import Part, Prepared, TestLabels
 from dmlbench.errors import DataError, RunError
 from dmlbench.registry.registry import digest_of
@@ -62,8 +63,11 @@ def labels_of(spec: RunSpec, part: Part | TestLabels) -> torch.Tensor:
 def build_recipe(spec: RunSpec, train: Part) -> Recipe:
     """The method's components for this training set.
 
-    `RunError` when their source is not the key's, `DataError` when the items lack the protocol's labels.
+    `RunError` when their source is not the key's, `DataError` when the items lack the protocol's labels or
+    the column in which its pairs differ.
     """
+    if spec.protocol.pairs is not None:
+        across_of(spec.protocol.pairs, train, f"task {spec.task.id}")
     images, batch = len(train.rows), spec.track.batch_size
     facts = {
         **_label_facts(spec, train),

@@ -72,5 +72,9 @@ class RunDirectory:
     def classes(self, scored: str) -> Path:
         return self.root / f"classes.{scored}.json.gz"
 
+    def roc(self, scored: str) -> Path:
+        """The ROC curve as a picture, where pairs are scored."""
+        return self.root / f"roc.{scored}.svg"
+
     def record(self, scored: str) -> Path:
         return self.root / f"record.{scored}.json"

@@ -9,12 +9,14 @@ from safetensors.torch import load_file
 
 from dmlbench.data.noise import truly_labelled
 from dmlbench.data.store import Prepared
-from dmlbench.files import write_json
+from dmlbench.files import write_json, write_text
 from dmlbench.results import classes as class_files
-from dmlbench.run.assemble import labels_of, opened
+from dmlbench.run.assemble import opened
 from dmlbench.run.directory import RunDirectory
+from dmlbench.run.measuring import PairScores, measured
+from dmlbench.run.roc_picture import roc_picture
 from dmlbench.run.training import LAST, SELECTED
-from dmlbench.score import Scores, score
+from dmlbench.score import Scores
 from dmlbench.score.dropping import drop_scores
 from dmlbench.spec.protocol import Scored
 from dmlbench.spec.run import RunSpec
@@ -31,13 +33,12 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
     data = Prepared.open(folder)  # the true labels, also where training had wrong ones
     side = data.test_labels() if scored == "test" else data.validation
     results = {
-        which: score(
+        which: measured(
+            spec,
+            scored,
+            side,
             load_file(directory.embeddings(scored, which))["embeddings"],
-            labels_of(spec, side),
-            metrics=protocol.metrics,
-            distance=spec.method.distance,
-            tie_seed=protocol.tie_seed,
-            lone=protocol.lone,
+            protocol.metrics,
         )
         for which in (SELECTED, LAST)
     }
@@ -45,6 +46,12 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
     found = dict(reported.metrics)
     if protocol.reported == LAST:
         found |= _selected_beside_last(results, protocol.primary)
+    more: dict[str, object] = {}
+    if isinstance(reported, PairScores):
+        found |= reported.errors
+        more["pairs"] = reported.said()
+        title = f"{spec.name}, {spec.task_id}, {scored}, seed {spec.seed}"
+        write_text(directory.roc(scored), roc_picture(reported.roc, title))
     if directory.dropped.exists():
         dropped = load_file(directory.dropped)["dropped"]
         found |= drop_scores(truly_labelled(data.train, opened(spec, directory, folder).train), dropped)
@@ -68,12 +75,13 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
             "lone_queries": reported.skipped,
             "classes": digest,
             "data": data.digest,
+            **more,
             "seconds": time.perf_counter() - started,
         },
     )
 
 
-def _selected_beside_last(results: dict[str, Scores], primary: str) -> dict[str, float]:
+def _selected_beside_last(results: dict[str, Scores | PairScores], primary: str) -> dict[str, float]:
     """How the checkpoint that noisy validation labels chose does, and what training on from it took away."""
     selected, last = (results[which].metrics[primary] for which in (SELECTED, LAST))
     return {f"selected/{primary}": selected, f"gap/{primary}": selected - last}

@@ -18,13 +18,12 @@ from dmlbench.files import replacing, write_json
 from dmlbench.run.assemble import (
     build_recipe,
     build_trainer,
-    labels_of,
     opened,
     shown_columns,
     used_components,
 )
 from dmlbench.run.directory import RunDirectory
-from dmlbench.score import score
+from dmlbench.run.measuring import measured
 from dmlbench.spec.run import RunSpec
 from dmlbench.train.embedding import embed_rows
 from dmlbench.train.loop import Trainer
@@ -130,14 +129,7 @@ class _Training:
         columns = shown_columns(self.spec, part)
         embeddings = embed_rows(self.recipe, self.data.images, part.rows, columns, self.spec.track.images)
         protocol = self.spec.protocol
-        scores = score(
-            embeddings,
-            labels_of(self.spec, part),
-            metrics=[protocol.primary],
-            distance=self.spec.method.distance,
-            tie_seed=protocol.tie_seed,
-            lone=protocol.lone,
-        )
+        scores = measured(self.spec, "validation", part, embeddings, [protocol.primary])
         images = self.trainer.images_seen if self.trainer else 0
         self.log.append({"images": images, "losses": losses, "validation": scores.metrics[protocol.primary]})
         if self._best() is self.log[-1]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from dmlbench.errors import DataError, UsageError
+from dmlbench.errors import DataError, UsageError, nearest
 from dmlbench.score.distance import check_distance, codes_, inside_ball, unit
 from dmlbench.score.inputs import as_embeddings, as_labels
 from dmlbench.score.roc import METRIC_VERSIONS, FoldAccuracy, eer, fold_accuracy, roc_auc, tar_at_far
@@ -36,6 +36,8 @@ class Verification:
     folds: FoldAccuracy | None
     """Behind `lfw_accuracy`, where folds were given."""
     metric_versions: dict[str, int]
+    similarities: Float[Tensor, " pair"] = field(repr=False, compare=False)
+    """Of each pair, in float64: what the decisions are made on."""
 
 
 def verify(
@@ -77,7 +79,8 @@ def verify(
         metrics[name] = found.tar
         versions[name] = METRIC_VERSIONS["tar_at_far_F"]
         coarse += [name] * found.coarse
-    return Verification(metrics, int(same.sum()), int((~same).sum()), tuple(coarse), by_fold, versions)
+    counts = int(same.sum()), int((~same).sum())
+    return Verification(metrics, *counts, tuple(coarse), by_fold, versions, scores)
 
 
 def tar_name(far: float) -> str:
@@ -87,6 +90,32 @@ def tar_name(far: float) -> str:
     ('tar_at_far_1e-3', 'tar_at_far_2.5e-2')
     """
     return f"tar_at_far_{Decimal(str(float(far))):e}"
+
+
+def fars_of(names: Iterable[str]) -> list[float]:
+    """The false accept rates that metrics of those names speak of; `UsageError` for one that is of no pairs.
+
+    >>> fars_of(["roc_auc", "tar_at_far_1e-2"])
+    [0.01]
+    """
+    fars = []
+    for name in names:
+        stem, _, rate = name.rpartition("_")
+        if stem == "tar_at_far":
+            try:
+                fars.append(float(Decimal(rate)))
+            except InvalidOperation:
+                fars.append(math.nan)
+            if 0 < fars[-1] < 1 and tar_name(fars[-1]) == name:
+                continue
+        elif name in METRIC_VERSIONS and name != "tar_at_far_F":
+            continue
+        raise UsageError(
+            f"no metric of pairs named {name!r}",
+            near=nearest(name, METRIC_VERSIONS),
+            way_out=f"one of {', '.join(METRIC_VERSIONS)}, F as in 1e-3",
+        )
+    return fars
 
 
 def pair_similarities(

@@ -33,6 +33,20 @@ class Profile(Spec):
     scores: Scored
 
 
+class Pairs(Spec):
+    """Pairs of pictures that core draws on each side: as many of one class (genuine) as of two (impostors).
+
+    Classes are dealt into folds, and both pictures of a pair are of its fold's classes.
+    """
+
+    seed: int
+    folds: int = Field(ge=2)
+    genuine: int = Field(ge=1)
+    """In each fold, and as many impostors; fewer in all folds alike where one has not so many."""
+    across: tuple[Id, ...] = ()
+    """The pictures of a pair differ in the first of these columns that the data set has, e.g. `drawer`."""
+
+
 class Protocol(Spec):
     """Splits, selection, scoring and repeats; everything that a method may not choose."""
 
@@ -41,8 +55,8 @@ class Protocol(Spec):
     family: Family
     summary: str = Field(json_schema_extra=PROSE)
 
-    form: Literal["self"]
-    """Every item is a query, ranked against all others."""
+    form: Literal["self", "pairs"]
+    """`self`: every item is a query, ranked against all others. `pairs`: pairs of items are told apart."""
     columns: tuple[Id, ...] = ()
     """Data set columns that components may ask for beside labels, e.g. `domain`."""
     labels: Literal["one", "several"] = Field(default="one", json_schema_extra=ADDED)
@@ -50,12 +64,15 @@ class Protocol(Spec):
     noises: tuple[Noise, ...] = Field(default=(), json_schema_extra=ADDED)
     """Wrong labels for training and validation. Each is a comparison of its own; none: labels as they are."""
 
+    pairs: Pairs | None = Field(default=None, json_schema_extra=ADDED)
+    """Which pairs, where the form is `pairs`."""
+
     metrics: tuple[str, ...] = Field(min_length=1)
     primary: str
-    ties: Literal["permuted"]
-    tie_seed: int
-    lone: Literal["excluded", "zero"]
-    """What a query without any positive counts as."""
+    ties: Literal["permuted"] | None = Field(default=None, json_schema_extra=ADDED)
+    tie_seed: int | None = Field(default=None, json_schema_extra=ADDED)
+    lone: Literal["excluded", "zero"] | None = Field(default=None, json_schema_extra=ADDED)
+    """What a query without any positive counts as. These three belong to rankings, and to them alone."""
 
     selection: Literal["validation", "last"]
     validations: int = Field(ge=1)
@@ -76,4 +93,16 @@ class Protocol(Spec):
             raise ValueError("two kinds of noise have one id")
         if names and self.labels == "several":
             raise ValueError("label noise is about wrong classes, and items with several labels have none")
+        return self
+
+    @model_validator(mode="after")
+    def _says_what_its_form_needs(self) -> Protocol:
+        ranking = {"ties": self.ties, "tie_seed": self.tie_seed, "lone": self.lone}
+        wanted = {"pairs": self.pairs} if self.form == "pairs" else ranking
+        for name, value in {**ranking, "pairs": self.pairs}.items():
+            if (value is not None) != (name in wanted):
+                has = "has no" if name not in wanted else "needs"
+                raise ValueError(f"the form {self.form!r} {has} `{name}`")
+        if self.form == "pairs" and self.labels == "several":
+            raise ValueError("a pair is of one class or of two, and items with several labels have none")
         return self

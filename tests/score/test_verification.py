@@ -9,7 +9,7 @@ from dmlbench.errors import DataError, UsageError
 from dmlbench.score import DISTANCES, verification
 from dmlbench.score.distance import similarity_to
 from dmlbench.score.roc import METRIC_VERSIONS
-from dmlbench.score.verification import PAIRWISE, pair_similarities, verify
+from dmlbench.score.verification import PAIRWISE, fars_of, pair_similarities, tar_name, verify
 
 from . import reference
 
@@ -177,3 +177,32 @@ def test_examples_in_docstrings_are_true():
     failed, tried = doctest.testmod(verification, extraglobs={"torch": torch})
     assert failed == 0
     assert tried > 0
+
+
+def test_names_of_metrics_say_at_which_rates():
+    names = ["eer", "tar_at_far_1e-3", "lfw_accuracy", "tar_at_far_2.5e-2", "roc_auc"]
+    assert fars_of(names) == [0.001, 0.025]
+    assert [tar_name(far) for far in fars_of(names)] == [names[1], names[3]]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "recall_at_1",
+        "tar_at_far_F",
+        "tar_at_far_0.001",
+        "tar_at_far_2e0",
+        "tar_at_far_nan",
+        "tar_at_far_",
+        "auc",
+    ],
+)
+def test_a_name_that_is_no_metric_of_pairs_is_refused(name):
+    with pytest.raises(UsageError, match=f"no metric of pairs named '{name}'"):
+        fars_of(["eer", name])
+
+
+def test_the_similarities_that_were_judged_are_in_the_answer(faces):
+    embeddings, pairs, genuine, folds = faces
+    found = verify(embeddings, pairs, genuine, folds)
+    assert torch.equal(found.similarities, pair_similarities(embeddings, pairs))

@@ -27,8 +27,9 @@ class Omniglot:
     """1,623 characters x 20 drawings of 105 x 105 pixels, black on white.
 
     The root holds the authors' two archives, read without unpacking, or the folders that are in them. A class
-    is a character, a group an alphabet; the background set trains, the evaluation set tests. `check` demands
-    the published number of characters and drawings; without it any part of the set will do.
+    is a character, a group an alphabet; the background set trains, the evaluation set tests. The column
+    `drawer` is the number that a file's name ends with, which says who of an alphabet's drew it. `check`
+    demands the published number of characters and drawings; without it any part of the set will do.
     """
 
     needs_root = True
@@ -103,8 +104,15 @@ def _is_drawing(path: str) -> bool:
 
 
 def _item(path: str, side: Side) -> Item:
-    _, alphabet, character, _ = PurePosixPath(path).parts
-    return Item(path=path, label=f"{alphabet}/{character}", group=alphabet, part=side, superclass=alphabet)
+    _, alphabet, character, file = PurePosixPath(path).parts
+    return Item(
+        path=path,
+        label=f"{alphabet}/{character}",
+        group=alphabet,
+        part=side,
+        columns={"drawer": file.removesuffix(".png").rpartition("_")[2]},
+        superclass=alphabet,
+    )
 
 
 def _check_counts(items: list[Item], root: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dmlbench_plugins.datasets.omniglot import Omniglot
+from dmlbench_plugins.datasets.omniglot import DRAWERS, Omniglot
 
 import dmlbench
 from dmlbench.api import DataError
@@ -70,6 +70,11 @@ def test_a_part_is_refused_by_its_count_unless_unchecked(few):
     assert [item.path for item in items] == sorted(item.path for item in items)
     assert items[0].label == "Alphabet_of_the_Magi/character01"
     assert items[0].group == "Alphabet_of_the_Magi"
+    assert items[0].path.endswith("_01.png")
+    assert items[0].columns == {"drawer": "01"}
+    drawers = Counter((item.label, item.columns["drawer"]) for item in items)
+    assert set(drawers.values()) == {1}
+    assert len({drawer for _, drawer in drawers}) == DRAWERS
 
 
 def test_folders_and_archives_give_the_same_items_and_bytes(few, tmp_path):
