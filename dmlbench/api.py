@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dmlbench.registry.descriptors import SamplerPlugin as SamplerPlugin
     from dmlbench.registry.hookspecs import API_VERSION as API_VERSION
     from dmlbench.registry.hookspecs import hookimpl as hookimpl
+    from dmlbench.run.finished import FinishedNetwork as FinishedNetwork
     from dmlbench.score import Scores as Scores
     from dmlbench.score import score as score
     from dmlbench.train.state import State as State
@@ -44,6 +45,7 @@ _HOMES = {
         "SamplerPlugin",
     ),
     "dmlbench.registry.hookspecs": ("API_VERSION", "hookimpl"),
+    "dmlbench.run.finished": ("FinishedNetwork",),
     "dmlbench.score": ("Scores", "score"),
     "dmlbench.train.state": ("State",),
     "dmlbench.train.values": ("Batch", "NewRows", "Pairs", "ParamGroup", "Triplets"),

@@ -15,6 +15,7 @@ PUBLIC = [
     "DatasetPlugin",
     "DmlbenchError",
     "Download",
+    "FinishedNetwork",
     "Item",
     "LossPlugin",
     "MethodPlugin",

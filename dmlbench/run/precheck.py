@@ -11,6 +11,7 @@ from dmlbench.data.store import Prepared
 from dmlbench.errors import DmlbenchError
 from dmlbench.run.assemble import build_recipe
 from dmlbench.run.directory import RunDirectory
+from dmlbench.run.finished import check_finished
 from dmlbench.run.labelling import noisy
 from dmlbench.run.limits import Limits
 from dmlbench.run.planner import Planned
@@ -72,7 +73,7 @@ def _build_all(
         try:
             # Not even here does a component see a true label where there is noise.
             train = noisy(spec, data, listed)[0] if spec.noise else data.train
-            build_recipe(spec, train)
+            check_finished(spec, build_recipe(spec, train).teacher)
         except DmlbenchError as error:
             report({"refused": error})
             return

@@ -91,13 +91,16 @@ def surround(
     entry: Entry, settings: Mapping[str, Any], *, empty_miner: bool = False, memory: int = 0
 ) -> Method:
     """A method with the component in it. `empty_miner`: nothing mined. `memory`: its refs are older rows."""
+    teacher = Component(component=f"{HOME}:teacher")
     if entry.plugin.kind == "method":
-        return load_method(entry)
+        method = load_method(entry)
+        # The recipe's own may be a run that only its users have.
+        return method.model_copy(update={"teacher": teacher}) if method.teacher else method
     role, asked = role_of(entry), asked_names(entry)
     subject = {"component": _name(entry), "settings": dict(settings)}
     parts: dict[str, Any] = {"terms": {USER: Term(component=f"{HOME}:pull-and-push")}}
     if "teacher" in asked:
-        parts["teacher"] = Component(component=f"{HOME}:teacher")
+        parts["teacher"] = teacher
     mined = [name for name in _MINED if name in asked and role != "miner"]
     if mined:
         component = Component(component=f"{HOME}:all-{mined[0]}", settings={"empty": empty_miner})

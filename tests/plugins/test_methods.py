@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from dmlbench.errors import ContractError, MissingPackageError
+from dmlbench.errors import ContractError, MissingPackageError, UsageError
 from dmlbench.protocols import ids, load_protocol, load_task, load_track
 from dmlbench.registry.descriptors import KINDS
 from dmlbench.registry.registry import load_target, registry
 from dmlbench.registry.report import Entry
 from dmlbench.run.components import check_components, components_of
 from dmlbench.run.methods import load_method
+from dmlbench.spec.component import Component
 from dmlbench.testing.surroundings import asked_names
 from dmlbench.train.names import ONE_CLASS, SEVERAL_LABELS
 from dmlbench.train.numerics import Numerics
@@ -202,6 +203,10 @@ def test_a_recipe_can_be_built_on_every_track_but_for_the_labels_that_it_reads(p
     track = load_track(the_task.track)
     several = load_protocol(the_task.protocol).labels == "several"
     facts, absent = (LABEL_FACTS, ONE_CLASS) if several else (FACTS, SEVERAL_LABELS)
+    if recipe.teacher and recipe.teacher.component == "finished-run":
+        with pytest.raises(UsageError, match="no finished run"):
+            Recipe(recipe, track, facts, set(), Numerics("cpu-fp32"), seed=0)
+        recipe = recipe.model_copy(update={"teacher": Component(component="grey-pixels")})
     if asked_by(recipe, track) & absent:
         with pytest.raises(ContractError, match="no class" if several else "which nothing in this recipe"):
             Recipe(recipe, track, facts, set(), Numerics("cpu-fp32"), seed=0)

@@ -69,3 +69,8 @@ def offered() -> Iterator[BackbonePlugin]:
         summary="A share of the embedding from each named map of the backbone, through attention.",
         reference="Ebrahimpour, Qian, Beach, WACV 2022, arXiv 2112.14327",
     )
+    yield BackbonePlugin(
+        id="finished-run",
+        target=f"{__name__}.finished_run:FinishedRun",
+        summary="The network of a finished run, to learn from.",
+    )
