@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -293,3 +295,24 @@ def test_a_recipe_is_built_without_a_maker_in_sight(pairs, data):
     bare = dataclasses.replace(data.train, columns={})
     with pytest.raises(DataError, match="in which pairs differ"):
         build_recipe(planned(), bare)
+
+
+def test_the_page_scores_faces_by_published_pairs(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "protocols" / "verification.md").read_text()
+    (code,) = re.findall(r"```python\n# lfw.py\n(.*?)```", page, flags=re.DOTALL)
+    people = [f"P{number:02}" for number in range(24)]
+    paths = [f"{name}/{name}_{number:04}.jpg" for name in people for number in (1, 2)]
+    lines = ["2\t6"]
+    for own in (people[:12], people[12:]):
+        lines += [f"{name}\t1\t2" for name in own[:6]]
+        lines += [f"{own[number]}\t1\t{own[number + 6]}\t2" for number in range(6)]
+    (tmp_path / "pairs.txt").write_text("\n".join(lines) + "\n")
+    (tmp_path / "faces.txt").write_text("\n".join(paths) + "\n")
+    rows = np.eye(24).repeat(2, axis=0)
+    rows[1] = rows[-1]  # one picture of somebody else
+    np.save(tmp_path / "faces.npy", rows)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    # One of twelve pairs of the first fold is lost: 11/12 and 1.
+    assert f"'lfw_accuracy': {(11 / 12 + 1) / 2}" in done.stdout
+    assert float(done.stdout.split()[-1]) == pytest.approx(1 / 24)
