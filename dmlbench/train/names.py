@@ -27,6 +27,9 @@ NAMES: dict[str, Name] = {
     "map_widths": Name(
         "fact", "dict of str -> int: channels of each named map", "a backbone that says what its maps have"
     ),
+    "teacher_dim": Name(
+        "fact", "int: width of the teacher's embedding", "a [teacher] in the recipe that says its width"
+    ),
     "num_samples": Name("fact", "int: training images"),
     "class_counts": Name("fact", "Int[num_classes]: training images of each class, as first labelled"),
     "num_labels": Name("fact", "int: labels that images may have", "a multi-label protocol"),

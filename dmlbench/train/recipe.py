@@ -20,7 +20,7 @@ from dmlbench.train.sight import Sight
 from dmlbench.train.signature import entry_point
 
 _ALWAYS = {"fact", "run", "step", "input", "batch", "rows", "pairs", "service", "forward", "parts"}
-_CONDITIONAL = {"domain", "train_superclass", "teacher", "raw", "ball", "feature_maps"}
+_CONDITIONAL = {"domain", "train_superclass", "teacher", "teacher_dim", "raw", "ball", "feature_maps"}
 
 
 class Recipe:
@@ -64,6 +64,8 @@ class Recipe:
 
         make = self._make
         self.teacher = self._build_teacher(method.teacher) if method.teacher else None
+        if self.teacher and isinstance(width := getattr(self.teacher.module, "feature_dim", None), int):
+            self.facts["teacher_dim"] = width
         self.sampler = make("sampler", method.sampler or track.sampler, "sampler")
         self.miners = {name: make("miner", spec, name) for name, spec in method.miners.items()}
         self.augmenters = {name: make("augmenter", spec, name) for name, spec in method.augmenters.items()}
@@ -158,7 +160,8 @@ class Recipe:
         teacher = {"teacher"} if self.teacher else set()
         superclass = {"train_superclass"} if "superclass" in self._columns else set()
         absent = ONE_CLASS if self.several_labels else SEVERAL_LABELS
-        return (names - absent) | self._maps() | teacher | superclass | self._columns
+        widths = {"teacher_dim"} & self.facts.keys()
+        return (names - absent) | self._maps() | teacher | widths | superclass | self._columns
 
     def _maps(self) -> set[str]:
         return {"feature_maps"} if hasattr(self.backbone.module, "feature_maps") else set()

@@ -250,6 +250,29 @@ def test_a_teacher_sees_the_students_pixels_and_learns_nothing(make, method, off
     assert trainer.extra_forwards == 32
 
 
+def test_a_loss_may_know_how_wide_the_teacher_is_where_there_is_one(make, method, offer):
+    class Teacher(nn.Module):
+        feature_dim = 3
+
+        def forward(self, images):
+            return images.flatten(1)[:, :3]
+
+    class Match(nn.Module):
+        def __init__(self, embedding_dim, teacher_dim):
+            super().__init__()
+            self.linear = nn.Linear(embedding_dim, teacher_dim)
+
+        def forward(self, embeddings, teacher, teacher_dim):
+            assert teacher.shape[1] == teacher_dim == 3
+            return (self.linear(embeddings) - teacher).square().mean()
+
+    loss = offer("loss", Match)
+    train(make(method(loss, teacher=Component(component=offer("backbone", Teacher)))), 2)
+    with pytest.raises(ContractError, match="'teacher_dim'") as caught:
+        make(method(loss))
+    assert "[teacher] in the recipe" in caught.value.way_out
+
+
 def test_terms_with_different_memories_do_not_share_what_a_miner_chose(make, method, offer):
     def mine(refs):
         return Triplets(torch.tensor([[0], [1], [len(refs) - 1]]))

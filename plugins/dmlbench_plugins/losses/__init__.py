@@ -286,3 +286,9 @@ def offered() -> Iterator[LossPlugin]:
         summary="Angles between three rows as a teacher has them; reads no labels.",
         reference="Park, Kim, Lu, Cho, CVPR 2019, arXiv 1904.05068",
     )
+    yield LossPlugin(
+        id="feature-matching",
+        target=f"{__name__}.feature_matching:FeatureMatching",
+        summary="A learned linear map of the embedding is the teacher's embedding; reads no labels.",
+        reference="Romero et al., ICLR 2015, arXiv 1412.6550",
+    )

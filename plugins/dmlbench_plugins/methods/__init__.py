@@ -64,6 +64,7 @@ _NAMES = (
     "rkd-d",
     "rkd-a",
     "rkd-da",
+    "triplet-feature-matching",
     "multi-label-triplets",
     "multi-label-random-triplets",
     "multi-label-all-triplets",
