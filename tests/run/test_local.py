@@ -223,10 +223,10 @@ def test_two_commands_at_once_share_one_run(losses, spawn, records, until):
 
 @pytest.mark.slow
 def test_a_full_disk_is_named_and_nothing_is_lost(project, records, tmp_path):
-    """A folder of 300 KB: enough for the spec, too little for checkpoints and embeddings."""
+    """A folder of 100 KB: enough for the spec, too little for checkpoints and embeddings."""
     small = project / "small"
     small.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(small)]
     if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("mounting a small file system needs root")
     try:
