@@ -23,6 +23,7 @@ from torch.nn import functional
 from dmlbench.api import Triplets, UsageError
 from dmlbench.spec.component import Component
 from dmlbench.spec.method import Augmenter, Term
+from dmlbench.train import loop
 from dmlbench.train.scope import Scope
 
 from ..train.conftest import BATCH, CLASSES, PER_CLASS, make, method, offer, store, track, weights  # noqa: F401
@@ -396,6 +397,7 @@ def test_the_made_rows_teach_the_head_and_the_trunk_only_through_the_generator(
     through,
     recipe,
     make,  # noqa: F811
+    monkeypatch,
 ):
     trainer = make(recipe({"warm_up": 0.0, "alone": 0.0, "through_generator": through}))
     train(trainer, 2)
@@ -412,8 +414,9 @@ def test_the_made_rows_teach_the_head_and_the_trunk_only_through_the_generator(
         step(objective, loss, *rest)
 
     parts = {}
-    terms = trainer._terms
-    trainer._terms = lambda *args: (parts.update((found := terms(*args))[0]), found)[1]
+    values = loop.values_of_terms
+    watched_values = lambda *args: (parts.update((found := values(*args))[0]), found)[1]
+    monkeypatch.setattr(loop, "values_of_terms", watched_values)
     trainer.optimisation.step = watched
     trainer.step()
     moved = [g is not None and bool(g.any()) for g in seen["trunk"]]
