@@ -28,7 +28,7 @@ def to_input(
     Where the track crops, of the middle of `images`.
     """
     seen = middle(images, pipeline.size) if pipeline.crop else images
-    return _normalised(seen, pipeline, device)
+    return _scaled(_on_device(seen, device), pipeline)
 
 
 def to_training_input(
@@ -41,16 +41,14 @@ def to_training_input(
     if pipeline.crop is None:
         return to_input(images, pipeline, device)
     boxes = random_boxes(len(images), pipeline.crop, pipeline.size, generator)
-    # Bytes are cut and resized as they are: numbers up to 255 in float32 lose nothing.
-    pixels = images.to(device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32)
-    return _scaled(resized_crops(pixels, boxes, pipeline.size), pipeline)
+    return _scaled(resized_crops(_on_device(images, device), boxes, pipeline.size), pipeline)
 
 
-def _normalised(
-    images: UInt8[Tensor, "batch height width channel"], pipeline: ImagePipeline, device: torch.device | str
+def _on_device(
+    images: UInt8[Tensor, "batch height width channel"], device: torch.device | str
 ) -> Float[Tensor, "batch channel height width"]:
-    # Bytes cross to the device, not floats; the permuted view already is channels-last.
-    return _scaled(images.to(device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32), pipeline)
+    """Pixels from 0 to 255; bytes cross to the device, not floats, and the view already is channels-last."""
+    return images.to(device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32)
 
 
 def _scaled(

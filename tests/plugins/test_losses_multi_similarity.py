@@ -1,6 +1,7 @@
 import pytest
 import torch
-from dmlbench_plugins.losses.multi_similarity import mined, multi_similarity
+from dmlbench_plugins.losses.multi_similarity import multi_similarity
+from dmlbench_plugins.miners.multi_similarity import informative as mined
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_metric_learning.losses import MultiSimilarityLoss

@@ -261,7 +261,7 @@ def triplet_loss(
     a: Float[Tensor, "triplets dim"],
     p: Float[Tensor, "triplets dim"],
     n: Float[Tensor, "triplets dim"],
-    margin: float,
+    margin: float | Float[Tensor, ""],
 ) -> Float[Tensor, ""]:
     """[|a - p|^2 - |a - n|^2 + margin]_+. Divisor: the triplets."""
     gap = (a - p).square().sum(dim=1) - (a - n).square().sum(dim=1)
@@ -279,8 +279,7 @@ def reversed_loss(
 
     So the order is all but violated at first (DAML), and reversed with the whole margin at last (HTG).
     """
-    gap = (a - n).square().sum(dim=1) - (a - p).square().sum(dim=1)
-    return functional.relu(gap + margin * (2 * gamma - 1)).mean()
+    return triplet_loss(a, n, p, margin * (2 * gamma - 1))
 
 
 def distance(a: Float[Tensor, "rows dim"], b: Float[Tensor, "rows dim"]) -> Float[Tensor, " rows"]:

@@ -1,11 +1,11 @@
 """Multi-similarity loss with its pair mining."""
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
 from dmlbench_plugins.losses.log_sum_exp import log_sum_exp
+from dmlbench_plugins.miners.multi_similarity import informative
 
 
 def multi_similarity(
@@ -26,22 +26,8 @@ def multi_similarity(
     left out by index, so a duplicate picture stays a positive (the authors' code drops similarity 1).
     """
     if epsilon is not None:
-        positives, negatives = mined(similarity.detach(), positives, negatives, epsilon)
+        positives, negatives = informative(similarity, positives, negatives, epsilon)
     pull = functional.softplus(log_sum_exp(-alpha * (similarity - base), positives)) / alpha
     push = functional.softplus(log_sum_exp(beta * (similarity - base), negatives)) / beta
     counts = positives.any(dim=1) & negatives.any(dim=1)
     return ((pull + push) * counts).sum() / len(similarity)
-
-
-def mined(
-    similarity: Float[Tensor, "anchors refs"],
-    positives: Bool[Tensor, "anchors refs"],
-    negatives: Bool[Tensor, "anchors refs"],
-    epsilon: float,
-) -> tuple[Bool[Tensor, "anchors refs"], Bool[Tensor, "anchors refs"]]:
-    """Pairs with some tension: negatives above the least positive, positives below the largest negative."""
-    least_positive = similarity.masked_fill(~positives, torch.inf).amin(dim=1, keepdim=True)
-    most_negative = similarity.masked_fill(~negatives, -torch.inf).amax(dim=1, keepdim=True)
-    near = similarity < most_negative + epsilon
-    far = similarity > least_positive - epsilon
-    return positives & near, negatives & far

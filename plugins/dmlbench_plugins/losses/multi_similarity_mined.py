@@ -6,7 +6,6 @@ from torch import Tensor
 
 from dmlbench.api import Pairs
 from dmlbench_plugins.losses.multi_similarity import multi_similarity
-from dmlbench_plugins.miners.multi_similarity import informative
 
 
 def multi_similarity_mined(
@@ -25,9 +24,9 @@ def multi_similarity_mined(
     if len(pairs) == 0:
         return None
     positives, negatives = _mask(similarity, pairs.positive), _mask(similarity, pairs.negative)
-    if epsilon is not None:
-        positives, negatives = informative(similarity, positives, negatives, epsilon)
-    return multi_similarity(similarity, positives, negatives, alpha=alpha, beta=beta, base=base, epsilon=None)
+    return multi_similarity(
+        similarity, positives, negatives, alpha=alpha, beta=beta, base=base, epsilon=epsilon
+    )
 
 
 def _mask(

@@ -1,11 +1,12 @@
 """Proxy-Anchor loss."""
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from dmlbench.api import ParamGroup
+from dmlbench_plugins.losses.log_sum_exp import log_sum_exp
 
 
 class ProxyAnchor(nn.Module):
@@ -50,14 +51,7 @@ def proxy_anchor(
     log(1 + sum over all other rows of exp(alpha (s + margin))), divisor: all classes.
     """
     own = labels[:, None] == torch.arange(similarity.shape[1], device=labels.device)
-    pull = _log_one_plus_sum_exp(-alpha * (similarity - margin), own)
-    push = _log_one_plus_sum_exp(alpha * (similarity + margin), ~own)
+    one = similarity.new_zeros(())  # by its logarithm; softplus forgets it where sums are large
+    pull = torch.logaddexp(log_sum_exp(-alpha * (similarity - margin), own, dim=0), one)
+    push = torch.logaddexp(log_sum_exp(alpha * (similarity + margin), ~own, dim=0), one)
     return pull.sum() / own.any(dim=0).sum() + push.mean()
-
-
-def _log_one_plus_sum_exp(
-    logits: Float[Tensor, "rows class"], mask: Bool[Tensor, "rows class"]
-) -> Float[Tensor, " class"]:
-    # A finite fill: classes without any row would otherwise have a NaN gradient.
-    total = logits.masked_fill(~mask, -1e9).logsumexp(dim=0)
-    return torch.logaddexp(total, torch.zeros_like(total))
