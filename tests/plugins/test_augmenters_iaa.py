@@ -189,7 +189,7 @@ def test_the_released_estimate_runs_on(momentum, variance, mean):
     new = class_gaussians(
         torch.tensor([[1.0, 2.0], [3.0, 2.0], [2.0, 5.0]]).double(), torch.zeros(3).long(), 2
     )
-    component.merge(new)
+    component.estimated(new)
     assert component.variance[0].tolist() == pytest.approx(variance, rel=0, abs=1e-12)
     assert component.mean[0].tolist() == pytest.approx(mean, rel=0, abs=1e-12)
     assert component.variance[1].tolist() == [1, 1]  # a class without images is left alone

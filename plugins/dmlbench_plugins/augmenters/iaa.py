@@ -1,19 +1,17 @@
 """Intra-class adaptive augmentation with neighbour correction."""
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from dmlbench.api import NewRows, UsageError
-from dmlbench_plugins.augmenters.class_gaussians import Gaussians, class_gaussians, noisy
+from dmlbench_plugins.augmenters.class_gaussians import Estimates, Gaussians, noisy
 
 _BLOCK = 256
 """Classes compared with all others at a time: block x classes, and block x neighbours x dim, stay small."""
 
 
-class Iaa(nn.Module):
+class Iaa(Estimates):
     """`copies` noisy copies of each raw row, with the variances of its class (Fu et al. 2022).
 
     z' = z + sqrt(strength) * sigma_y * eps, eps standard normal; the gradient reaches z alone. In the first
@@ -42,37 +40,21 @@ class Iaa(nn.Module):
         sigma_mean: float = 1.0,
         sigma_variance: float = 1.0,
     ) -> None:
-        super().__init__()
-        if copies < 0 or strength < 0 or every < 1 or neighbours < 1:
-            raise UsageError(
-                f"copies = {copies} and strength = {strength}: at least 0; "
-                f"every = {every} and neighbours = {neighbours}: at least 1"
-            )
-        self.copies, self.strength, self.warm_up, self.every = copies, strength, warm_up, every
+        super().__init__(
+            num_classes, embedding_dim, copies=copies, strength=strength, warm_up=warm_up, every=every
+        )
+        if neighbours < 1:
+            raise UsageError(f"neighbours = {neighbours}: at least 1")
         self.few, self.neighbours, self.beta, self.gamma = few, neighbours, beta, gamma
         self.sigma_mean, self.sigma_variance = sigma_mean, sigma_variance
-        self.register_buffer("variance", torch.zeros(num_classes, embedding_dim))
-        self.register_buffer("estimated_in", torch.tensor(-1))
 
-    def on_epoch_start(
-        self,
-        epoch: int,
-        progress: float,
-        train_labels: Int[Tensor, " num_samples"],
-        embed_all: Callable[[], Float[Tensor, "num_samples dim"]],
-    ) -> None:
-        last = int(self.estimated_in)
-        if self.copies == 0 or progress < self.warm_up or (last >= 0 and epoch - last < self.every):
-            return
-        rows = embed_all()
-        found = class_gaussians(rows, train_labels.to(rows.device), len(self.variance))
+    def estimated(self, found: Gaussians) -> None:
         self.variance.copy_(self.corrected(found))
-        self.estimated_in.fill_(epoch)
 
     def forward(
         self, raw: Float[Tensor, "rows dim"], labels: Int[Tensor, " rows"], generator: torch.Generator
     ) -> NewRows | None:
-        if self.copies == 0 or self.estimated_in < 0:
+        if not self.makes_copies:
             return None
         source = torch.arange(len(raw), device=raw.device).repeat(self.copies)
         deviation = (self.strength * self.variance[labels[source]]).sqrt()
