@@ -76,7 +76,11 @@ class Dataset(Protocol):
     downloads: ClassVar[tuple[Download, ...]]
 
     def versions(self) -> dict[str, str]:
-        """The packages that the drawing depends on, with versions; empty for pictures in files."""
+        """The packages that the drawing depends on, with versions; empty for pictures in files.
+
+        It is part of what names a prepared store: add an entry when items say more than they did, e.g. a
+        column, and stores made before are left alone.
+        """
 
     def items(self, root: Path | None) -> Sequence[Item]:
         """All items in an order that depends on names only. `DataError` when files are missing."""

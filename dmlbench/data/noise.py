@@ -162,7 +162,7 @@ def _superclass_of_class(part: Part) -> Int[Tensor, " class"]:
         raise DataError(
             "the data set has no superclasses",
             place="label noise",
-            way_out="symmetric noise; or, if the data set has them now, delete its prepared folder",
+            way_out="symmetric noise, or a task whose data set has them",
         )
     names = sorted({str(name) for name in part.columns["superclass"]})
     number = {name: i for i, name in enumerate(names)}

@@ -77,7 +77,7 @@ def across_of(rules: Pairs, part: Part | TestLabels, place: str) -> str:
         raise DataError(
             f"the data set has no column {' or '.join(map(repr, rules.across))}, in which pairs differ",
             place=place,
-            way_out="another task; or, if the data set has it now, delete its prepared folder",
+            way_out="a task whose data set has one",
         )
     return found
 

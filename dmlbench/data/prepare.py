@@ -14,7 +14,7 @@ from dmlbench.data.build import Build, Progress, manifest
 from dmlbench.data.decoding import Workers
 from dmlbench.data.items import Dataset, Item
 from dmlbench.data.listing import items_of
-from dmlbench.data.store import META, Prepared
+from dmlbench.data.store import META, STORE_FORMAT, Prepared
 from dmlbench.errors import DataError
 from dmlbench.files import read_json, write_json
 from dmlbench.spec.model import digest
@@ -54,6 +54,7 @@ def prepare(
         "size": images.stored,
         "channels": images.channels,
         "versions": dataset.versions(),
+        "format": STORE_FORMAT,
     }
     place = home / task.id
     try:

@@ -34,7 +34,7 @@ def shown_columns(spec: RunSpec, part: Part) -> dict[str, torch.Tensor]:
             raise DataError(
                 f"the data set has no column {name!r}, which {spec.protocol.id} is about",
                 place=f"task {spec.task.id}",
-                way_out="another task; or, if the data set has it now, delete its prepared folder",
+                way_out="a task whose data set has it",
             )
     return {name: _numbers(part.columns[name]) for name in spec.protocol.columns}
 
@@ -55,7 +55,7 @@ def labels_of(spec: RunSpec, part: Part | TestLabels) -> torch.Tensor:
         raise DataError(
             f"protocol {spec.protocol.id} needs several labels an item, and this data set has one class each",
             place=f"task {spec.task.id}, data set {spec.task.dataset.component}",
-            way_out="--task emoji-tags, or a data set with `labels`; if it has them by now, prepare it anew",
+            way_out="--task emoji-tags, or a data set with `labels`",
         )
     return part.relevance
 

@@ -144,7 +144,7 @@ def test_the_first_of_the_columns_that_the_data_has_counts():
     with pytest.raises(DataError, match="no column 'drawer' or 'maker'") as error:
         draw_pairs(rules(across=("drawer", "maker")), "test", bare, "task mine")
     assert error.value.place == "task mine"
-    assert "delete its prepared folder" in error.value.way_out
+    assert "a task whose data set has one" in error.value.way_out
 
 
 @pytest.mark.parametrize(("sizes", "makers"), [([1] * 40, 5), ([8] * 12, 5), ([8] * 40, 1), ([8] * 4, 5)])

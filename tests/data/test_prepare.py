@@ -17,6 +17,7 @@ from PIL import Image
 
 from dmlbench.data import build
 from dmlbench.data.prepare import prepare
+from dmlbench.data.store import STORE_FORMAT
 from dmlbench.errors import ContractError, DataError
 from dmlbench.spec.task import Split
 
@@ -67,6 +68,18 @@ def test_a_second_call_reads_nothing(task, images, folder, tmp_path, monkeypatch
     first = prepare(task, images, folder, folder.root, tmp_path / "home")
     monkeypatch.setattr(folder, "source", lambda item: pytest.fail("the source was read again"))
     assert prepare(task, images, folder, folder.root, tmp_path / "home").folder == first.folder
+
+
+def test_a_store_that_was_made_before_items_said_more_is_made_again(
+    task, images, folder, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as earlier:
+        earlier.setattr("dmlbench.data.prepare.STORE_FORMAT", STORE_FORMAT - 1)
+        earlier.setattr("dmlbench.data.store.STORE_FORMAT", STORE_FORMAT - 1)
+        before = prepare(task, images, folder, folder.root, tmp_path / "home")
+    now = prepare(task, images, folder, folder.root, tmp_path / "home")
+    assert now.folder != before.folder
+    assert (before.meta["format"], now.meta["format"]) == (STORE_FORMAT - 1, STORE_FORMAT)
 
 
 def test_own_data_that_grew_is_prepared_again(task, images, folder, tmp_path):

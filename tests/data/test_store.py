@@ -61,5 +61,5 @@ def test_no_store_is_an_error_with_a_way_out(tmp_path):
 
 def test_a_store_from_the_future_is_refused(store):
     (store.folder / "meta.json").write_text(json.dumps(store.meta | {"format": 99}))
-    with pytest.raises(DataError, match="format 99, this dmlbench reads 1"):
+    with pytest.raises(DataError, match="format 99, this dmlbench reads 2"):
         Prepared.open(store.folder)

@@ -101,4 +101,4 @@ def test_a_data_set_without_the_column_is_named_with_the_way_out(kinds, dmlbench
     )
     assert done.status == 1
     assert "no column 'weather'" in done.err + done.out
-    assert "delete its prepared folder" in done.err + done.out
+    assert "a task whose data set has it" in done.err + done.out
