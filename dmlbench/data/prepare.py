@@ -97,6 +97,8 @@ def prepare(
 def _refuse_part(place: Path, task: Task) -> None:
     """`DataError` where a part of the data is prepared and nobody said where the rest is."""
     for file in sorted(place.glob(f"*/{META}")):
+        if read_json(file)["format"] != STORE_FORMAT:
+            continue
         data = Prepared.open(file.parent)
         if data.left_out or data.lacks:
             raise DataError(

@@ -77,7 +77,8 @@ def test_a_store_that_was_made_before_items_said_more_is_made_again(
         earlier.setattr("dmlbench.data.prepare.STORE_FORMAT", STORE_FORMAT - 1)
         earlier.setattr("dmlbench.data.store.STORE_FORMAT", STORE_FORMAT - 1)
         before = prepare(task, images, folder, folder.root, tmp_path / "home")
-    now = prepare(task, images, folder, folder.root, tmp_path / "home")
+    monkeypatch.setattr(type(folder), "needs_root", True)
+    now = prepare(task, images, folder, None, tmp_path / "home")
     assert now.folder != before.folder
     assert (before.meta["format"], now.meta["format"]) == (STORE_FORMAT - 1, STORE_FORMAT)
 
