@@ -91,7 +91,7 @@ def _read(folder: Path, digest: str) -> tuple[RunSpec, bytes]:
         raise UsageError(
             "no finished run is here",
             place=folder,
-            way_out="the folder of one, runs/RUN_KEY; a record says its run_key",
+            way_out="the folder of one (a record says its run_key), e.g. --set teacher.run=runs/RUN_KEY",
         )
     try:
         spec = RunSpec.from_file(directory.spec)
