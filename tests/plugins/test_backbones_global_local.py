@@ -10,7 +10,6 @@ from dmlbench.spec.component import Component
 from dmlbench.spec.method import Term
 from dmlbench.train.embedding import embed_training_images
 
-from ..train.conftest import make, method, offer, store, track, weights  # noqa: F401
 from ..train.helpers import saved, train
 from .counting import Work
 
@@ -180,7 +179,7 @@ def test_gradients_enter_where_the_map_is_taken(cut):
 # ---- in the loop
 
 
-def recipe(method, **changes):  # noqa: F811
+def recipe(method, **changes):
     parts = {
         "terms": {
             "loss": Term(component="dmlbench:multi-similarity-signed"),
@@ -193,7 +192,7 @@ def recipe(method, **changes):  # noqa: F811
 
 
 @pytest.mark.parametrize("cut", [1, 3, 5])
-def test_a_resumed_run_equals_an_uninterrupted_one(cut, make, method, weights):  # noqa: F811
+def test_a_resumed_run_equals_an_uninterrupted_one(cut, make, method, weights):
     whole, first, resumed = (make(recipe(method)) for _ in range(3))
     train(whole, 6)
     train(first, cut)
@@ -202,7 +201,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(cut, make, method, weights): 
     assert torch.equal(weights(whole), weights(resumed))
 
 
-def test_proxies_of_no_weight_are_the_pair_loss_alone_bit_for_bit(make, method, weights):  # noqa: F811
+def test_proxies_of_no_weight_are_the_pair_loss_alone_bit_for_bit(make, method, weights):
     pairs = {"loss": Term(component="dmlbench:multi-similarity-signed")}
     alone, weightless, both = (
         make(r) for r in (recipe(method, terms=pairs), recipe(method, weight=0), recipe(method))
@@ -213,7 +212,7 @@ def test_proxies_of_no_weight_are_the_pair_loss_alone_bit_for_bit(make, method, 
     assert not torch.equal(weights(alone), weights(both))
 
 
-def test_embeddings_do_not_depend_on_the_images_beside(make, method):  # noqa: F811
+def test_embeddings_do_not_depend_on_the_images_beside(make, method):
     trainer = make(recipe(method))
     train(trainer, 3)
     together = embed_training_images(trainer.recipe, trainer.images, torch.arange(9))
@@ -221,12 +220,12 @@ def test_embeddings_do_not_depend_on_the_images_beside(make, method):  # noqa: F
     assert torch.allclose(together[4:5], alone, atol=1e-5)
 
 
-def test_a_backbone_without_maps_is_refused(make, method):  # noqa: F811
+def test_a_backbone_without_maps_is_refused(make, method):
     with pytest.raises(ContractError, match="map_widths"):
         make(recipe(method, backbone=None))
 
 
-def test_who_makes_embeddings_of_features_is_refused_beside_it(make, method, offer):  # noqa: F811
+def test_who_makes_embeddings_of_features_is_refused_beside_it(make, method, offer):
     def from_features(features, head):
         return head(features).square().mean()
 

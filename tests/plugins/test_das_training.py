@@ -14,7 +14,6 @@ from dmlbench.spec.method import Augmenter, Term
 from dmlbench.train.numerics import Numerics
 from dmlbench.train.recipe import Recipe
 
-from ..train.conftest import make, method, store, track, weights  # noqa: F401
 from ..train.helpers import saved, train
 from .test_methods import FACTS
 from .test_methods import method as load
@@ -29,7 +28,7 @@ def generator(seed=0):
 
 
 @pytest.fixture
-def recipe(method):  # noqa: F811
+def recipe(method):
     """A recipe of triplets, or of raw rows, with the augmenter `das` where options are given."""
 
     def build(options=None, *, auxiliary=None, raw=False):
@@ -60,7 +59,7 @@ def recipe(method):  # noqa: F811
         ({"detach": True}, {"auxiliary": 0}),
     ],
 )
-def test_at_strength_zero_training_is_that_of_the_base_bit_for_bit(options, flags, recipe, make, weights):  # noqa: F811
+def test_at_strength_zero_training_is_that_of_the_base_bit_for_bit(options, flags, recipe, make, weights):
     base, without = make(recipe(raw=flags.get("raw", False))), make(recipe(options, **flags))
     start = weights(base)
     train(base, 7)
@@ -70,14 +69,14 @@ def test_at_strength_zero_training_is_that_of_the_base_bit_for_bit(options, flag
 
 
 @pytest.mark.parametrize("flags", [{}, {"auxiliary": 1}, {"raw": True}])
-def test_the_copies_change_what_is_learned(flags, recipe, make, weights):  # noqa: F811
+def test_the_copies_change_what_is_learned(flags, recipe, make, weights):
     base, with_copies = make(recipe(raw=flags.get("raw", False))), make(recipe({}, **flags))
     train(base, 7)
     train(with_copies, 7)
     assert not torch.equal(weights(base), weights(with_copies))
 
 
-def test_the_auxiliary_mode_chooses_its_triplets_anew_among_all_rows(recipe, make):  # noqa: F811
+def test_the_auxiliary_mode_chooses_its_triplets_anew_among_all_rows(recipe, make):
     one, both = make(recipe({})), make(recipe({}, auxiliary=1))
     for _ in range(3):
         alone, together = one.step(), both.step()
@@ -90,7 +89,7 @@ def test_the_auxiliary_mode_chooses_its_triplets_anew_among_all_rows(recipe, mak
 
 
 @pytest.mark.parametrize("flags", [{}, {"auxiliary": 1}, {"raw": True}])
-def test_a_resumed_run_equals_an_uninterrupted_one_wherever_it_was_cut(flags, recipe, make, weights):  # noqa: F811
+def test_a_resumed_run_equals_an_uninterrupted_one_wherever_it_was_cut(flags, recipe, make, weights):
     whole = make(recipe({"bank": 3}, **flags))
     cuts = {}
     while whole.step_number < 8:

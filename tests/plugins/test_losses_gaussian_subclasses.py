@@ -11,7 +11,7 @@ from dmlbench.api import UsageError
 from dmlbench.spec.component import Component
 from dmlbench.spec.method import Term
 
-from ..train.conftest import BATCH, SIZE, make, method, track, weights  # noqa: F401
+from ..train.conftest import BATCH, SIZE
 from ..train.helpers import saved, train
 
 FORMS, PER_FORM = 2, 10
@@ -170,7 +170,7 @@ def store():
     return (prototypes[own] + noise).clamp(0, 255).to(torch.uint8), own // FORMS
 
 
-def recipe(method, **changes):  # noqa: F811
+def recipe(method, **changes):
     options = {"every": 1, "largest": 2, "smallest_class": 20, "covariance": "diagonal"} | changes
     splits = {"subclasses": Component(component="dmlbench:gaussian-subclasses", settings=options)}
     terms = {
@@ -181,7 +181,7 @@ def recipe(method, **changes):  # noqa: F811
     return method(terms=terms, others=splits)
 
 
-def test_planted_forms_are_found(make, method):  # noqa: F811
+def test_planted_forms_are_found(make, method):
     trainer = make(recipe(method))
     train(trainer, 16)  # an epoch has 120 / 16 = 7 steps: two rounds
     found = trainer.state_dict()["labels"]
@@ -193,7 +193,7 @@ def test_planted_forms_are_found(make, method):  # noqa: F811
 
 
 @pytest.mark.parametrize("cut", [3, 7, 8, 14])
-def test_a_resumed_run_equals_an_uninterrupted_one(cut, make, method, weights):  # noqa: F811
+def test_a_resumed_run_equals_an_uninterrupted_one(cut, make, method, weights):
     whole, first, resumed = (make(recipe(method)) for _ in range(3))
     train(whole, 16)
     train(first, cut)
@@ -204,7 +204,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(cut, make, method, weights): 
     assert int(whole.state_dict()["labels"].max()) == 11
 
 
-def test_without_rounds_it_is_the_plain_loss_bit_for_bit(make, method, weights):  # noqa: F811
+def test_without_rounds_it_is_the_plain_loss_bit_for_bit(make, method, weights):
     never = recipe(method, rounds=0)
     without, with_none, splitting = (
         make(r) for r in (never.model_copy(update={"others": {}}), never, recipe(method))
@@ -215,7 +215,7 @@ def test_without_rounds_it_is_the_plain_loss_bit_for_bit(make, method, weights):
     assert not torch.equal(weights(without), weights(splitting))
 
 
-def test_classes_keep_their_classifier_when_they_are_split(make, method):  # noqa: F811
+def test_classes_keep_their_classifier_when_they_are_split(make, method):
     trainer = make(recipe(method))
     train(trainer, 9)
     assert trainer.recipe.modules["classes"].classifier.linear.out_features == 6

@@ -14,7 +14,6 @@ from dmlbench.spec.method import Term
 from dmlbench.spec.track import Optimiser
 from dmlbench.train.optimisation import Optimisation
 
-from ..train.conftest import make, method, store, track, weights  # noqa: F401
 from ..train.helpers import saved, train
 from . import reference_hier as reference
 from .counting import Work
@@ -298,7 +297,7 @@ def test_memory_follows_rows_and_proxies_and_nothing_else():
 # ---- in the loop
 
 
-def with_hier(method, base="dmlbench:contrastive", weight=0.5):  # noqa: F811
+def with_hier(method, base="dmlbench:contrastive", weight=0.5):
     terms = {"loss": Term(component=base)}
     if weight is not None:
         terms["hier"] = Term(component="dmlbench:hier", weight=weight, settings=LOWER)
@@ -306,7 +305,7 @@ def with_hier(method, base="dmlbench:contrastive", weight=0.5):  # noqa: F811
 
 
 @pytest.mark.parametrize("base", ["contrastive", "proxy-anchor", "multi-similarity"])
-def test_a_weight_of_zero_is_the_plain_loss_bit_for_bit(base, method, make, weights):  # noqa: F811
+def test_a_weight_of_zero_is_the_plain_loss_bit_for_bit(base, method, make, weights):
     plainly, weightless, with_weight = (
         make(with_hier(method, f"dmlbench:{base}", weight)) for weight in (None, 0, 0.5)
     )
@@ -318,7 +317,7 @@ def test_a_weight_of_zero_is_the_plain_loss_bit_for_bit(base, method, make, weig
 
 @pytest.mark.parametrize("cut", [1, 3, 4, 6])
 @pytest.mark.parametrize("head", ["dmlbench:linear", "dmlbench:poincare"])
-def test_a_resumed_run_equals_an_uninterrupted_one(head, cut, method, make, weights):  # noqa: F811
+def test_a_resumed_run_equals_an_uninterrupted_one(head, cut, method, make, weights):
     recipe = with_hier(method).model_copy(update={"heads": {"main": Component(component=head)}})
     whole, first, resumed = (make(recipe) for _ in range(3))
     train(whole, 8)

@@ -9,7 +9,6 @@ from dmlbench.api import UsageError
 from dmlbench.spec.component import Component
 from dmlbench.spec.method import Term
 
-from ..train.conftest import make, method, store, track, weights  # noqa: F401
 from ..train.helpers import saved, train
 from .test_methods import method as load
 
@@ -117,7 +116,7 @@ def test_settings_out_of_range_are_refused(options):
 # ---- in the real loop
 
 
-def recipe(method, loss="contrastive", strength=0.05, refs="same", **sampler):  # noqa: F811
+def recipe(method, loss="contrastive", strength=0.05, refs="same", **sampler):
     settings = {"per_class": 4, "lifetime": 4, **sampler}
     terms = {"loss": Term(component=f"dmlbench:{loss}", refs=refs)}
     if strength is not None:
@@ -131,7 +130,7 @@ LOSSES = ["contrastive", "multi-similarity", "proxy-nca", "supcon"]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_strength_0_is_the_plain_loss_bit_for_bit(loss, make, method, weights):  # noqa: F811
+def test_strength_0_is_the_plain_loss_bit_for_bit(loss, make, method, weights):
     with_it, without = (make(recipe(method, loss, strength)) for strength in (0.0, None))
     ours, theirs = train(with_it, 10), train(without, 10)
     assert [log["loss"] for log in ours] == [log["loss"] for log in theirs]
@@ -139,7 +138,7 @@ def test_strength_0_is_the_plain_loss_bit_for_bit(loss, make, method, weights): 
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_it_counts_from_the_second_step_after_a_snapshot_on(loss, make, method):  # noqa: F811
+def test_it_counts_from_the_second_step_after_a_snapshot_on(loss, make, method):
     logs = train(make(recipe(method, loss)), 12)
     near = [log["proximal"] == 0 for log in logs]
     assert near == [True] * 5 + [False] * 3 + [True] + [False] * 3
@@ -147,7 +146,7 @@ def test_it_counts_from_the_second_step_after_a_snapshot_on(loss, make, method):
 
 @pytest.mark.parametrize("hard", [0.0, 0.7])
 @pytest.mark.parametrize("cut", [2, 3, 4, 5, 7, 8])
-def test_a_run_cut_anywhere_resumes_to_the_same_bits(cut, hard, make, method, weights):  # noqa: F811
+def test_a_run_cut_anywhere_resumes_to_the_same_bits(cut, hard, make, method, weights):
     told = recipe(method, hard=hard)  # three steps to an epoch, four to an outer step
     whole, first, resumed = (make(told, extra_forwards=2) for _ in range(3))
     logs = train(whole, 13)
@@ -157,7 +156,7 @@ def test_a_run_cut_anywhere_resumes_to_the_same_bits(cut, hard, make, method, we
     assert torch.equal(weights(whole), weights(resumed))
 
 
-def test_statistics_and_parameters_of_losses_are_no_part_of_the_snapshot(make, method):  # noqa: F811
+def test_statistics_and_parameters_of_losses_are_no_part_of_the_snapshot(make, method):
     trainer = make(recipe(method, "proxy-nca"))
     train(trainer, 6)
     held = trainer.recipe.terms["proximal"].module.start.weights
@@ -167,7 +166,7 @@ def test_statistics_and_parameters_of_losses_are_no_part_of_the_snapshot(make, m
 
 
 @pytest.mark.slow
-def test_weights_drift_no_farther_than_a_projection_may(make, method, weights):  # noqa: F811
+def test_weights_drift_no_farther_than_a_projection_may(make, method, weights):
     """The loss falls by no more than it is: strength / 2 drift^2 <= loss at the snapshot."""
 
     def drift(strength):
@@ -182,7 +181,7 @@ def test_weights_drift_no_farther_than_a_projection_may(make, method, weights): 
     assert 5 * strong < weak < free
 
 
-def test_images_are_compared_with_representatives_alone(make, method):  # noqa: F811
+def test_images_are_compared_with_representatives_alone(make, method):
     alone = train(make(recipe(method, refs="is_representative")), 2)
     everybody = train(make(recipe(method)), 2)
     assert alone[0]["loss"] != everybody[0]["loss"]

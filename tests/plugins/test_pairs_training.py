@@ -6,7 +6,6 @@ import torch
 from dmlbench.spec.component import Component
 from dmlbench.spec.method import Method, Term
 
-from ..train.conftest import make, method, store, track, weights  # noqa: F401
 from ..train.helpers import saved, train
 
 MEMORY = {"refs": "memory", "memory": 1024}
@@ -39,7 +38,7 @@ def recipe(loss, miner="", **flags):
 
 
 @pytest.mark.parametrize("loss", MINER_OF)
-def test_with_a_memory_a_resumed_run_equals_an_uninterrupted_one(loss, make, weights):  # noqa: F811
+def test_with_a_memory_a_resumed_run_equals_an_uninterrupted_one(loss, make, weights):
     with_memory = recipe(loss, MINER_OF[loss], **MEMORY)
     whole, first, resumed = (make(with_memory) for _ in range(3))
     start = weights(whole)
@@ -53,7 +52,7 @@ def test_with_a_memory_a_resumed_run_equals_an_uninterrupted_one(loss, make, wei
 
 
 @pytest.mark.parametrize("loss", MINER_OF)
-def test_the_rows_of_the_memory_are_in_the_loss(loss, make):  # noqa: F811
+def test_the_rows_of_the_memory_are_in_the_loss(loss, make):
     alone, with_memory = (train(make(recipe(loss, MINER_OF[loss], **flags)), 3) for flags in ({}, MEMORY))
     assert with_memory[0]["loss"] == alone[0]["loss"]  # it is empty still
     assert with_memory[2]["loss"] != alone[2]["loss"]

@@ -10,7 +10,6 @@ from dmlbench.errors import ContractError
 from dmlbench.spec.component import Component
 from dmlbench.spec.method import Method, Term
 
-from ..train.conftest import make, method, store, track, weights  # noqa: F401
 from ..train.helpers import saved, train
 
 SETTINGS = {"RankedListLoss": {"margin": 0.4, "Tn": 2.0}, "ManifoldLoss": {"K": 5}}
@@ -26,7 +25,7 @@ def recipe(name, mined="none", **miner):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_loss_trains_and_a_resumed_run_equals_an_uninterrupted_one(name, make, weights):  # noqa: F811
+def test_a_loss_trains_and_a_resumed_run_equals_an_uninterrupted_one(name, make, weights):
     whole, first, resumed = make(recipe(name)), make(recipe(name)), make(recipe(name))
     start = weights(whole)
     logs = train(whole, 4)
@@ -43,7 +42,7 @@ def test_a_loss_trains_and_a_resumed_run_equals_an_uninterrupted_one(name, make,
 
 @pytest.mark.parametrize("name", [n for n, loss in LOSSES.items() if loss.reads in ("pairs", "rows")])
 @pytest.mark.parametrize("mined", ["pairs", "triplets"])
-def test_a_loss_trains_with_a_miner(name, mined, make):  # noqa: F811
+def test_a_loss_trains_with_a_miner(name, mined, make):
     trainer = make(recipe(name, mined, component=MINER_OF[mined]))
     logs = train(trainer, 2)
     assert all(torch.tensor(log["loss"]).isfinite() for log in logs)
@@ -51,7 +50,7 @@ def test_a_loss_trains_with_a_miner(name, mined, make):  # noqa: F811
 
 
 @pytest.mark.parametrize("name", MINERS)
-def test_a_miner_serves_our_losses_and_theirs(name, make):  # noqa: F811
+def test_a_miner_serves_our_losses_and_theirs(name, make):
     miner = {"component": f"pml:{id_of(name)}"}
     mined = MINERS[name].yields
     trainer = make(recipe("MarginLoss", mined, **miner))
@@ -68,7 +67,7 @@ def test_a_miner_serves_our_losses_and_theirs(name, make):  # noqa: F811
         assert train(make(ours), 1)[0]["loss"] >= 0
 
 
-def test_their_weights_learn_in_the_main_group(make):  # noqa: F811
+def test_their_weights_learn_in_the_main_group(make):
     trainer = make(recipe("ArcFaceLoss"))
     weight = trainer.recipe.terms["loss"].module.pml.W
     before = weight.detach().clone()
@@ -77,15 +76,15 @@ def test_their_weights_learn_in_the_main_group(make):  # noqa: F811
     assert not torch.equal(weight, before)
 
 
-def test_a_loss_that_should_read_a_choice_says_that_nobody_makes_it(make):  # noqa: F811
+def test_a_loss_that_should_read_a_choice_says_that_nobody_makes_it(make):
     with pytest.raises(ContractError, match=r"'pairs'.*which nothing in this recipe provides") as caught:
         make(recipe("CircleLoss", "pairs"))
     assert caught.value.way_out == "a miner that yields pairs"
 
 
-def test_a_loss_of_rows_refuses_refs(make):  # noqa: F811
+def test_a_loss_of_rows_refuses_refs(make):
     term = Term(component="pml:margin-loss", refs="memory", memory=64)
-    method = Method(id="toy", summary="toy", fidelity="reconstruction", terms={"loss": term})  # noqa: F811
+    method = Method(id="toy", summary="toy", fidelity="reconstruction", terms={"loss": term})
     with pytest.raises(ContractError, match="its loss reads no refs"):
         make(method)
 
@@ -93,20 +92,20 @@ def test_a_loss_of_rows_refuses_refs(make):  # noqa: F811
 # ---- theirs and ours
 
 
-def first_value(make, terms, **miner):  # noqa: F811
+def first_value(make, terms, **miner):
     miners = {"miner": Component(**miner)} if miner else {}
-    method = Method(id="toy", summary="t", fidelity="reconstruction", terms={"loss": terms}, miners=miners)  # noqa: F811
+    method = Method(id="toy", summary="t", fidelity="reconstruction", terms={"loss": terms}, miners=miners)
     return train(make(method), 1)[0]["loss"]
 
 
-def test_contrastive_is_the_same_loss(make):  # noqa: F811
+def test_contrastive_is_the_same_loss(make):
     ours = first_value(make, Term(component="dmlbench:contrastive"))
     theirs = first_value(make, Term(component="pml:contrastive-loss"))
     assert theirs == pytest.approx(ours, rel=1e-5)
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 0.0001])
-def test_multi_similarity_is_their_loss_with_their_miner(make, epsilon):  # noqa: F811
+def test_multi_similarity_is_their_loss_with_their_miner(make, epsilon):
     ours = first_value(make, Term(component="dmlbench:multi-similarity", settings={"epsilon": epsilon}))
     settings = {"beta": 40, "mined": "pairs"}
     theirs = Term(component="pml:multi-similarity-loss", settings=settings, miner="miner")
@@ -114,7 +113,7 @@ def test_multi_similarity_is_their_loss_with_their_miner(make, epsilon):  # noqa
     assert first_value(make, theirs, **miner) == pytest.approx(ours, rel=1e-5)
 
 
-def test_their_triplet_loss_does_not_square_the_distances(make):  # noqa: F811
+def test_their_triplet_loss_does_not_square_the_distances(make):
     miner = {"component": "dmlbench:semihard"}
     ours = first_value(make, Term(component="dmlbench:triplet", miner="miner"), **miner)
     settings = {"margin": 0.2, "mined": "triplets"}

@@ -98,3 +98,17 @@ def until():
             time.sleep(0.005)
 
     return wait
+
+
+@pytest.fixture
+def same_as_uninterrupted(project, records, result):
+    """Issue again; compare with a run that nobody disturbed."""
+
+    def check(method, root):
+        assert (root / "checkpoint.pt").exists()
+        assert not (root / "trained.json").exists()
+        assert records(method, "--profile", "quick").status == 0
+        assert records(method, "--profile", "quick", "--out", "undisturbed").status == 0
+        assert result(root) == result(project / "undisturbed" / root.name)
+
+    return check

@@ -24,20 +24,6 @@ def interrupted(project, spawn, until):
     return start
 
 
-@pytest.fixture
-def same_as_uninterrupted(project, records, result):
-    """Issue again; compare with a run that nobody disturbed."""
-
-    def check(method, root):
-        assert (root / "checkpoint.pt").exists()
-        assert not (root / "trained.json").exists()
-        assert records(method, "--profile", "quick").status == 0
-        assert records(method, "--profile", "quick", "--out", "undisturbed").status == 0
-        assert result(root) == result(project / "undisturbed" / root.name)
-
-    return check
-
-
 def commands(session):
     """The command lines of a session, by process: a stage is a group of its own in it."""
     found = {}

@@ -7,8 +7,6 @@ import pytest
 
 from dmlbench.registry.registry import registry
 
-from .test_resume import same_as_uninterrupted  # noqa: F401
-
 pytestmark = pytest.mark.slow
 
 STATEFUL = (
@@ -53,6 +51,6 @@ def killed_after(project, spawn, until):
 def test_a_killed_run_of_a_method_with_state_is_the_uninterrupted_one(
     method,
     killed_after,
-    same_as_uninterrupted,  # noqa: F811
+    same_as_uninterrupted,
 ):
     same_as_uninterrupted(method, killed_after(method, checkpoints=2))  # of four: half of the budget
