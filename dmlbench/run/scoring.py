@@ -13,7 +13,8 @@ from dmlbench.files import write_json, write_text
 from dmlbench.results import classes as class_files
 from dmlbench.run.assemble import opened
 from dmlbench.run.directory import RunDirectory
-from dmlbench.run.measuring import PairScores, measured
+from dmlbench.run.measuring import measured
+from dmlbench.run.pair_scores import PairScores
 from dmlbench.run.roc_picture import roc_picture
 from dmlbench.run.training import LAST, SELECTED
 from dmlbench.score import Scores
