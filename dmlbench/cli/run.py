@@ -31,7 +31,7 @@ class Seeds(click.ParamType):
 @click.command("run")
 @click.argument("methods", nargs=-1, required=True, metavar="METHOD...")
 @click.option("--protocol", help="[default: the task's]")
-@click.option("--task", default="emoji", show_default=True)
+@click.option("--task", help="[default: the protocol's; without one, emoji]")
 @click.option("--track", help="[default: the task's]")
 @click.option(
     "--profile", type=click.Choice(["smoke", "quick", "ranked"]), default="quick", show_default=True
@@ -74,7 +74,7 @@ class Seeds(click.ParamType):
 def command(
     methods: tuple[str, ...],
     protocol: str | None,
-    task: str,
+    task: str | None,
     track: str | None,
     profile: Any,
     seeds: list[int] | None,
@@ -101,6 +101,7 @@ def command(
       dmlbench run multi-similarity contrastive --seeds 0-2
     """
     from dmlbench.cli.data import on_one_line
+    from dmlbench.protocols import load_protocol
     from dmlbench.results import store
     from dmlbench.run.display import display
     from dmlbench.run.home import ready
@@ -112,7 +113,7 @@ def command(
     runs = plan(
         methods,
         protocol=protocol,
-        task=task,
+        task=task or load_protocol(protocol or "zero-shot/v1").task,
         track=track,
         profile=profile,
         seeds=seeds,

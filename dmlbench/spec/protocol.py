@@ -47,6 +47,26 @@ class Pairs(Spec):
     """The pictures of a pair differ in the first of these columns that the data set has, e.g. `drawer`."""
 
 
+class Gallery(Spec):
+    """Who asks and who is asked: a column of the items says it, and no item does both."""
+
+    column: Id
+    queries: tuple[str, ...] = Field(min_length=1)
+    """Values of the column; their items ask, and are not searched."""
+    gallery: tuple[str, ...] = Field(min_length=1)
+    """Values of the column; their items are searched, and ask nothing."""
+    dealt: bool = False
+    """Validation items without a value are dealt by core: of each class half of them ask, rounded down."""
+    seed: int
+    """Of the deal, and of the rotation from which binary codes start."""
+
+    @model_validator(mode="after")
+    def _nobody_finds_itself(self) -> Gallery:
+        if both := sorted({*self.queries} & {*self.gallery}):
+            raise ValueError(f"items of {self.column} {both[0]!r} would be found by themselves")
+        return self
+
+
 class Protocol(Spec):
     """Splits, selection, scoring and repeats; everything that a method may not choose."""
 
@@ -54,9 +74,12 @@ class Protocol(Spec):
     status: Literal["draft", "frozen"]
     family: Family
     summary: str = Field(json_schema_extra=PROSE)
+    task: Id = Field(default="emoji", json_schema_extra=PROSE)
+    """The task used when none is named."""
 
-    form: Literal["self", "pairs"]
-    """`self`: every item is a query, ranked against all others. `pairs`: pairs of items are told apart."""
+    form: Literal["self", "pairs", "gallery"]
+    """`self`: every item is a query, ranked against all others. `pairs`: pairs of items are told apart.
+    `gallery`: some items are queries, ranked against a gallery of others."""
     columns: tuple[Id, ...] = ()
     """Data set columns that components may ask for beside labels, e.g. `domain`."""
     labels: Literal["one", "several"] = Field(default="one", json_schema_extra=ADDED)
@@ -66,6 +89,8 @@ class Protocol(Spec):
 
     pairs: Pairs | None = Field(default=None, json_schema_extra=ADDED)
     """Which pairs, where the form is `pairs`."""
+    gallery: Gallery | None = Field(default=None, json_schema_extra=ADDED)
+    """Who asks whom, where the form is `gallery`. `bits64/METRIC` is then a metric of binary codes."""
 
     metrics: tuple[str, ...] = Field(min_length=1)
     primary: str
@@ -98,8 +123,9 @@ class Protocol(Spec):
     @model_validator(mode="after")
     def _says_what_its_form_needs(self) -> Protocol:
         ranking = {"ties": self.ties, "tie_seed": self.tie_seed, "lone": self.lone}
-        wanted = {"pairs": self.pairs} if self.form == "pairs" else ranking
-        for name, value in {**ranking, "pairs": self.pairs}.items():
+        own = {"pairs": self.pairs, "gallery": self.gallery}
+        wanted = {*(() if self.form == "pairs" else ranking), *own.keys() & {self.form}}
+        for name, value in {**ranking, **own}.items():
             if (value is not None) != (name in wanted):
                 has = "has no" if name not in wanted else "needs"
                 raise ValueError(f"the form {self.form!r} {has} `{name}`")
