@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from dmlbench.data.store import Prepared
     from dmlbench.data.verify import Findings
+    from dmlbench.spec.track import ImagePipeline
 
 
 @click.group("data")
@@ -80,8 +82,7 @@ def prepare(
         unpacked=on_one_line("{0}: {1:,} bytes"),
         jobs=jobs,
     )
-    size = f"{images.stored} x {images.stored}"
-    click.echo(f"{the_task.id}: {data.images.shape[0]:,} pictures of {size} in {data.folder}")
+    click.echo(f"{the_task.id}: {_pictures(data, images)} in {data.folder}")
     for path in data.left_out:
         click.echo(f"left out: {path}", err=True)
 
@@ -133,7 +134,7 @@ def verify(
         progress=on_one_line("{0:,} of {1:,} pictures"),
     )
     found = look(data, whole_classes=the_task.split.rule != "within-class")
-    pictures = f"{len(data.images):,} pictures of {images.stored} x {images.stored}"
+    pictures = _pictures(data, images)
     if sheet is not None:
         write_sheet(data, f"{the_task.id}: {pictures}", sheet, seed=seed)
     if as_json:
@@ -142,6 +143,12 @@ def verify(
     else:
         click.echo(f"{the_task.id}: {pictures}, fingerprint {data.fingerprint}")
         click.echo(_findings(found))
+
+
+def _pictures(data: Prepared, images: ImagePipeline) -> str:
+    side = images.stored
+    form = f"with a shorter side of {side}" if images.whole else f"of {side} x {side}"
+    return f"{len(data.images):,} pictures {form}"
 
 
 def _findings(found: Findings) -> str:

@@ -6,10 +6,11 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from dmlbench.data.crop import middle, random_boxes, resized_crops
+from dmlbench.data.whole import WholePictures
 from dmlbench.spec.track import Augmentation, ImagePipeline
 
 #: Luma of ITU-R BT.601, as Pillow's conversion to grey.
@@ -32,16 +33,22 @@ def to_input(
 
 
 def to_training_input(
-    images: UInt8[Tensor, "batch stored stored channel"],
+    store: UInt8[Tensor, "item stored stored channel"] | WholePictures,
+    rows: Int[Tensor, " batch"],
     pipeline: ImagePipeline,
     device: torch.device | str,
     generator: torch.Generator,
 ) -> Float[Tensor, "batch channel height width"]:
-    """As `to_input`; where the track crops, of a part of each image that is drawn from `generator`."""
-    if pipeline.crop is None:
-        return to_input(images, pipeline, device)
-    boxes = random_boxes(len(images), pipeline.crop, pipeline.size, generator)
-    return _scaled(resized_crops(_on_device(images, device), boxes, pipeline.size), pipeline)
+    """As `to_input` of the store's `rows`; where the track crops, of a part of each image that is drawn from
+    `generator`."""
+    crop, size = pipeline.crop, pipeline.size
+    if crop is None:
+        return to_input(store[rows], pipeline, device)
+    if isinstance(store, WholePictures):
+        boxes = random_boxes(store.sizes[rows], crop, size, generator)
+        return _scaled(store.crops(rows, boxes, size, device), pipeline)
+    boxes = random_boxes(torch.full((len(rows), 2), crop.stored), crop, size, generator)
+    return _scaled(resized_crops(_on_device(store[rows], device), boxes, size), pipeline)
 
 
 def _on_device(

@@ -20,6 +20,8 @@ from dmlbench.spec.model import digest
 from dmlbench.spec.task import Task
 from dmlbench.spec.track import ImagePipeline
 
+PARTIAL = "partial:"
+"""Before the fingerprint of a part of a data set: it is none that a task can name."""
 Progress = Callable[[int, int], None]
 """Called with pictures done and pictures in all."""
 
@@ -52,7 +54,7 @@ class Build:
         """Fill the empty `folder`; its meta data, written last, is returned. `OSError` when it cannot."""
         sides = split_items(items, self.task.split)
         sides["test"] = self._shuffled(sides["test"])
-        kept, left_out, found, pixels = self._write_images(folder / store.IMAGES, sides)
+        kept, left_out, found, pixels, sizes = self._write_images(folder / store.IMAGES, sides)
         wanted = self.task.fingerprint
         if self.check and not (left_out or self.lacks) and wanted not in (None, found):
             raise DataError(
@@ -61,15 +63,19 @@ class Build:
                 way_out="get the data or the pinned packages anew, or use a task of your own without it",
             )
         size = self.images.stored
+        if self.images.whole:
+            write_json(folder / store.SIZES, {"sizes": sizes})
+        count = sum(map(max, sizes)) if self.images.whole else len(sizes)
         meta = {
             "format": store.STORE_FORMAT,
             "task": self.task.id,
             "task_digest": digest(self.task),
             "dataset": self.task.dataset.component,
             "versions": self.dataset.versions(),
-            "shape": [sum(map(len, kept.values())), size, size, self.images.channels],
+            "shape": [count, *([size] if self.images.whole else [size, size]), self.images.channels],
+            **({"whole": True} if self.images.whole else {}),
             "counts": _write_sides(folder, kept),
-            "fingerprint": found,
+            "fingerprint": PARTIAL * bool(left_out or self.lacks) + found,
             "pixels": pixels,
             "left_out": left_out,
             **({"lacks": self.lacks} if self.lacks else {}),
@@ -84,15 +90,18 @@ class Build:
 
     def _write_images(
         self, path: Path, sides: dict[Side, list[Item]]
-    ) -> tuple[dict[Side, list[Item]], list[str], str, str]:
-        """What was kept, what was left out, the fingerprint of the sources, the hash of the pixels."""
+    ) -> tuple[dict[Side, list[Item]], list[str], str, str, list[tuple[int, int]]]:
+        """What was kept, what was left out, the fingerprint of the sources, the hash of the pixels, and the
+        height and width of what was kept."""
         kept: dict[Side, list[Item]] = {side: [] for side in SIDES}
         left_out: list[str] = []
         sources: list[tuple[Item, str]] = []
+        sizes: list[tuple[int, int]] = []
         pixels = hashlib.sha256()
         order = [(side, item) for side in SIDES for item in sides[side]]
         pictures = [item for _, item in order]
-        reading = decode(self.dataset, pictures, self.images.stored, self.images.channels, self.workers)
+        form = self.images.stored, self.images.channels
+        reading = decode(self.dataset, pictures, *form, self.workers, whole=self.images.whole)
         with replacing(path) as temporary, temporary.open("wb") as file, closing(reading) as decoded:
             for done, ((side, item), found) in enumerate(zip(order, decoded, strict=True), start=1):
                 if isinstance(found, UnreadablePicture):
@@ -100,14 +109,14 @@ class Build:
                         raise found
                     left_out.append(item.path)
                 else:
-                    source, row = found
-                    file.write(row)
-                    pixels.update(row)
+                    file.write(found.pixels)
+                    pixels.update(found.pixels)
                     kept[side].append(item)
-                    sources.append((item, source))
+                    sources.append((item, found.source))
+                    sizes.append((found.height, found.width))
                 if self.progress is not None:
                     self.progress(done, len(order))
-        return kept, left_out, fingerprint(sources), "sha256:" + pixels.hexdigest()
+        return kept, left_out, fingerprint(sources), "sha256:" + pixels.hexdigest(), sizes
 
 
 def _write_sides(folder: Path, kept: dict[Side, list[Item]]) -> dict[str, dict[str, int]]:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from dmlbench.spec.model import Number
 from dmlbench.spec.track import Crop
 
 TRIES = 10
@@ -26,40 +27,45 @@ def middle(
     return images[:, top : top + size, left : left + size]
 
 
-def random_boxes(count: int, crop: Crop, size: int, generator: torch.Generator) -> Int[Tensor, "count 4"]:
-    """Top, left, height and width of a box for each of `count` images, on the CPU.
+def random_boxes(
+    sizes: Int[Tensor, "count 2"], crop: Crop, size: int, generator: torch.Generator
+) -> Int[Tensor, "count 4"]:
+    """Top, left, height and width of a box in each image, on the CPU; `sizes` are their heights and widths.
 
     Boxes are distributed as those of torchvision's `RandomCrop(size)` and `RandomResizedCrop(size)`.
     `generator` is on the CPU whatever the device, so that all devices see the same boxes.
     """
+    count = len(sizes)
     places = torch.rand(count, 2, generator=generator, dtype=torch.float64)
     if crop.area is None or crop.ratio is None:
         sides = torch.full((count, 2), size)
-        return torch.cat([(places * (crop.stored - sides + 1)).long(), sides], dim=1)
+        return torch.cat([(places * (sizes - sides + 1)).long(), sides], dim=1)
     draws = torch.rand(2, count, TRIES, generator=generator, dtype=torch.float64)
-    sides, fits = _box_sides(draws, crop)
-    room = crop.stored - sides
+    sides, fits = _box_sides(draws, sizes, crop.area, crop.ratio)
+    room = sizes - sides
     corners = torch.where(fits[:, None], (places * (room + 1)).long(), room // 2)
     return torch.cat([corners, sides], dim=1)
 
 
 def _box_sides(
-    draws: Float[Tensor, "2 count try"], crop: Crop
+    draws: Float[Tensor, "2 count try"],
+    sizes: Int[Tensor, "count 2"],
+    areas: tuple[Number, Number],
+    ratios: tuple[Number, Number],
 ) -> tuple[Int[Tensor, "count 2"], Bool[Tensor, " count"]]:
     """Height and width of the first box of each image that fits; where none does, of the largest there is."""
-    assert crop.area is not None
-    assert crop.ratio is not None
-    (least, most), (narrow, wide) = (tuple(map(float, pair)) for pair in (crop.area, crop.ratio))
-    area = (least + draws[0] * (most - least)) * crop.stored**2
+    (least, most), (narrow, wide) = (tuple(map(float, pair)) for pair in (areas, ratios))
+    area = (least + draws[0] * (most - least)) * sizes.prod(dim=1, keepdim=True)
     ratio = torch.exp(math.log(narrow) + draws[1] * (math.log(wide) - math.log(narrow)))
     sides = torch.stack([(area / ratio).sqrt(), (area * ratio).sqrt()], dim=2).round().long()
-    fitting = ((sides > 0) & (sides <= crop.stored)).all(dim=2)
+    fitting = ((sides > 0) & (sides <= sizes[:, None])).all(dim=2)
     first = fitting.long().argmax(dim=1)
     chosen = sides[torch.arange(len(sides)), first]
-    nearest = min(max(1.0, narrow), wide)
-    largest = torch.tensor([crop.stored / max(nearest, 1), crop.stored * min(nearest, 1)]).round().long()
+    height, width = sizes.double().unbind(1)
+    nearest = (width / height).clamp(narrow, wide)
+    largest = torch.stack([height.minimum(width / nearest), width.minimum(height * nearest)], dim=1)
     fits = fitting.any(dim=1)
-    return torch.where(fits[:, None], chosen, largest), fits
+    return torch.where(fits[:, None], chosen, largest.round().long()), fits
 
 
 def resized_crops(

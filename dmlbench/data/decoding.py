@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmlbench.data.items import Dataset, Item
-from dmlbench.data.pictures import UnreadablePicture, read_picture
+from dmlbench.data.pictures import ReadPicture, UnreadablePicture, read_picture
 from dmlbench.errors import DataError
 
 TRIAL_SECONDS = 1.0
@@ -28,8 +28,8 @@ _MOST_IN_CHUNK = 256
 _AHEAD = 3
 """Chunks a process that may be read before they are written."""
 
-Decoded = tuple[str, bytes] | UnreadablePicture
-"""The source's sha256 and the pixels, as `read_picture` has them, or why there are none."""
+Decoded = ReadPicture | UnreadablePicture
+"""A picture, or why there is none."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,15 @@ def cores() -> int:
 
 
 def decode(
-    dataset: Dataset, items: Sequence[Item], size: int, channels: int, workers: Workers | None = None
+    dataset: Dataset,
+    items: Sequence[Item],
+    size: int,
+    channels: int,
+    workers: Workers | None = None,
+    *,
+    whole: bool = False,
 ) -> Iterator[Decoded]:
-    """Each item read, in the order of `items`; closing the iterator ends what it started.
+    """Each item as `read_picture` reads it, in the order of `items`; closing the iterator ends what it began.
 
     Raises what `read_picture` does but for `UnreadablePicture`, at the item in question, and `DataError` when
     a process ends by itself.
@@ -60,7 +66,7 @@ def decode(
     started, done = time.process_time(), 0
     several = workers is not None and workers.jobs > 1
     for done, item in enumerate(items, start=1):
-        yield _read(dataset, item, size, channels)
+        yield _read(dataset, item, size, channels, whole)
         elapsed = time.process_time() - started
         if several and elapsed >= TRIAL_SECONDS:
             if elapsed / done * (len(items) - done) >= WORTH_SECONDS:
@@ -68,25 +74,25 @@ def decode(
             several = False
     if workers is not None and done < len(items):
         chunk = max(1, min(_MOST_IN_CHUNK, int(_CHUNK_SECONDS * done / elapsed)))
-        yield from _decode_apart(items[done:], size, channels, workers, chunk)
+        yield from _decode_apart(items[done:], (size, channels, whole), workers, chunk)
 
 
-def _read(dataset: Dataset, item: Item, size: int, channels: int) -> Decoded:
+def _read(dataset: Dataset, item: Item, size: int, channels: int, whole: bool) -> Decoded:
     try:
-        return read_picture(dataset, item, size, channels)
+        return read_picture(dataset, item, size, channels, whole=whole)
     except UnreadablePicture as error:
         return error
 
 
 def _decode_apart(
-    items: Sequence[Item], size: int, channels: int, workers: Workers, chunk: int
+    items: Sequence[Item], form: tuple[int, int, bool], workers: Workers, chunk: int
 ) -> Iterator[Decoded]:
     chunks = iter([items[at : at + chunk] for at in range(0, len(items), chunk)])
     pool = ProcessPoolExecutor(
         workers.jobs,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start,
-        initargs=(workers.remake, workers.root, size, channels),
+        initargs=(workers.remake, workers.root, form),
     )
     pending: deque[Future[list[Decoded]]] = deque()
     try:
@@ -108,7 +114,7 @@ def _decode_apart(
 # In the other processes
 
 
-def _start(remake: Callable[[], Dataset], root: Path | None, size: int, channels: int) -> None:
+def _start(remake: Callable[[], Dataset], root: Path | None, form: tuple[int, int, bool]) -> None:
     """Get ready to read. Ctrl-C is for the command, and when that dies this process ends too."""
     global _reader
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -116,7 +122,7 @@ def _start(remake: Callable[[], Dataset], root: Path | None, size: int, channels
     threading.Thread(target=_end_with_parent, daemon=True).start()
     dataset = remake()
     dataset.items(root)
-    _reader = dataset, size, channels
+    _reader = dataset, *form
 
 
 def _end_with_parent() -> None:
@@ -126,10 +132,10 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-_reader: tuple[Dataset, int, int] | None = None
+_reader: tuple[Dataset, int, int, bool] | None = None
 
 
 def _read_all(items: Sequence[Item]) -> list[Decoded]:
     assert _reader is not None
-    dataset, size, channels = _reader
-    return [_read(dataset, item, size, channels) for item in items]
+    dataset, *form = _reader
+    return [_read(dataset, item, *form) for item in items]

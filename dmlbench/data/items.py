@@ -69,6 +69,8 @@ class Dataset(Protocol):
     `reads_zip = True` says that the root may be a zip file; other archives that people name are unpacked.
     `check_counts(items)` may be there too: it raises `DataError` when `items` are not as many as were
     published. A partial copy is let pass by `--allow-partial`, and never counts as the task's data.
+    `whole_picture(item, size)` may be there: the picture with all of its longer side, and `size` as its
+    shorter one, for tracks that store whole pictures.
     """
 
     needs_root: ClassVar[bool]

@@ -8,6 +8,7 @@ import lzma
 import struct
 import zlib
 from collections.abc import Iterable
+from typing import NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -37,32 +38,57 @@ class UnreadablePicture(DataError):
     """A picture that is there in name only."""
 
 
-def read_picture(dataset: Dataset, item: Item, size: int, channels: int) -> tuple[str, bytes]:
-    """The sha256 (hex) of the item's source and its pixels, height x width x channel.
+class ReadPicture(NamedTuple):
+    """A picture as it is stored."""
+
+    source: str
+    """sha256 (hex) of the bytes that it comes from."""
+    pixels: bytes
+    """height x width x channel; of a whole picture its lines, see `WholePictures`."""
+    height: int
+    width: int
+
+
+def read_picture(
+    dataset: Dataset, item: Item, size: int, channels: int, *, whole: bool = False
+) -> ReadPicture:
+    """The item's picture: a square with the side `size`, or all of it with that as its shorter side.
 
     Raises `UnreadablePicture` for damaged pictures, `ContractError` when the plugin returns another size,
-    `DataError` when pictures have bands and not as many as are asked for, or none and these are no colours.
+    `DataError` when pictures have bands and not as many as are asked for, or none and these are no colours,
+    and when the data set has squares alone.
     """
+    draw = getattr(dataset, "whole_picture", None) if whole else dataset.picture
+    if draw is None:
+        raise DataError(
+            "the track stores whole pictures, and this data set gives squares",
+            place=f"data set {type(dataset).__name__}",
+            way_out='a track with `keep = "square"` in [images.crop], or a data set with `whole_picture`',
+        )
     try:
         source = hashlib.sha256(dataset.source(item)).hexdigest()
-        picture = dataset.picture(item, size)
+        picture = draw(item, size)
     except UNREADABLE as error:
         raise unreadable(dataset, item, error) from error
     if isinstance(picture, np.ndarray):
-        return source, _bands(picture, dataset, item, size, channels).tobytes()
+        return ReadPicture(source, _bands(picture, dataset, item, size, channels).tobytes(), size, size)
     if channels not in (1, 3):
         raise DataError(
             f"the track has {channels} channels, and {item.path} is a picture in colours",
             place=item.place or f"data set {type(dataset).__name__}",
             way_out="a track with 3 channels, or 1",
         )
-    if picture.size != (size, size) or picture.mode not in ("L", "RGB"):
+    fits = min(picture.size) == size if whole else picture.size == (size, size)
+    if not fits or picture.mode not in ("L", "RGB"):
+        wanted = f"a shorter side of {size}" if whole else f"{size} x {size}"
         raise ContractError(
-            f"`picture` returned {picture.width} x {picture.height} pixels of mode {picture.mode}; "
-            f"asked for {size} x {size}, mode L or RGB",
+            f"`{draw.__name__}` returned {picture.width} x {picture.height} pixels of mode {picture.mode}; "
+            f"asked for {wanted}, mode L or RGB",
             place=f"{type(dataset).__name__}, {item.path}",
         )
-    return source, picture.convert("L" if channels == 1 else "RGB").tobytes()
+    upright = picture.convert("L" if channels == 1 else "RGB")
+    stored = upright.transpose(Image.Transpose.TRANSPOSE) if picture.width > picture.height else upright
+    return ReadPicture(source, stored.tobytes(), picture.height, picture.width)
 
 
 def _bands(

@@ -36,11 +36,11 @@ def prepare(
 ) -> Prepared:
     """The store of `task` under `home`, made from the data set at `root` unless it is there already.
 
-    The folder is `home/TASK/KEY`; the key digests task, size, channels and the versions of what draws the
-    pictures, and where the task has no fingerprint, or another one is let pass, also the list of items. So a
-    store never changes once it is there, and it appears complete or not at all. A lock lets one process build
-    while others wait and then reuse. `progress(done, total)` is called after each picture. With `workers`
-    several processes decode where there is much to decode; the store is the same.
+    The folder is `home/TASK/KEY`; the key digests task, size, form, channels and the versions of what draws
+    the pictures, and where the task has no fingerprint, or another one is let pass, also the list of items.
+    So a store never changes once it is there, and it appears complete or not at all. A lock lets one process
+    build while others wait and then reuse. `progress(done, total)` is called after each picture. With
+    `workers` several processes decode where there is much to decode; the store is the same.
 
     `allow_partial` leaves unreadable pictures out and lists them in a store of its own, unless a complete one
     is there; `check=False` accepts pictures whose fingerprint is not the task's. `root` may be None for data
@@ -55,6 +55,7 @@ def prepare(
         "channels": images.channels,
         "versions": dataset.versions(),
         "format": STORE_FORMAT,
+        **({"whole": True} if images.whole else {}),
     }
     place = home / task.id
     try:

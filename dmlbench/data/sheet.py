@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from dmlbench.data.split import SIDES, Side, seeded_order
 from dmlbench.data.store import Prepared
@@ -58,10 +58,10 @@ def _chosen(data: Prepared, side: Side, seed: int) -> list[tuple[str, list[int]]
 
 def _picture(data: Prepared, row: int) -> Image.Image:
     """As it is stored; enlarged without smoothing, so that its pixels can be seen."""
-    pixels = data.images[row].numpy()
+    pixels = data.picture(row).numpy()
     picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] < 3 else pixels[:, :, :3].copy())
     how = Image.Resampling.NEAREST if picture.width < CELL else Image.Resampling.LANCZOS
-    return picture.convert("RGB").resize((CELL, CELL), how)
+    return ImageOps.pad(picture.convert("RGB"), (CELL, CELL), how, color="white")
 
 
 def _lines(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont) -> list[str]:

@@ -2,7 +2,9 @@
 
 A store is one folder:
 
-    images.u8          raw uint8, item x height x width x channel; rows of train, validation, test in turn
+    images.u8          raw uint8, item x height x width x channel; rows of train, validation, test in turn.
+                       Whole pictures: line x pixel x channel, see `WholePictures`
+    sizes.json         only for whole pictures: height and width of each
     train.json         rows, labels 0..C-1, names of the classes, columns, paths; where items have several
                        labels, also those of each item (relevance) and their names, alike on all sides
     val.json           the same for the validation classes
@@ -26,13 +28,14 @@ import torch
 from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 
+from dmlbench.data.whole import WholePictures
 from dmlbench.errors import DataError
 from dmlbench.files import read_json
 from dmlbench.spec.model import digest
 
 STORE_FORMAT = 2
 """Raised also when built-in data sets say more of their items: a store made before lacks that."""
-IMAGES, META = "images.u8", "meta.json"
+IMAGES, SIZES, META = "images.u8", "sizes.json", "meta.json"
 TRAIN, VALIDATION = "train.json", "val.json"
 TEST_ORDER, TEST_LABELS = "test-order.json", "test-labels.json"
 _PREPARE = "dmlbench data prepare TASK"
@@ -113,7 +116,7 @@ class Prepared:
 
     @property
     def fingerprint(self) -> str:
-        """Of the source pictures and their classes, `sha256:…`."""
+        """Of the source pictures and their classes, `sha256:…`; `partial:sha256:…` where some are missing."""
         return str(self.meta["fingerprint"])
 
     @property
@@ -132,7 +135,7 @@ class Prepared:
         return str(self.meta.get("lacks", ""))
 
     @cached_property
-    def images(self) -> UInt8[Tensor, "item height width channel"]:
+    def images(self) -> UInt8[Tensor, "item height width channel"] | WholePictures:
         """All pictures, mapped from disk; indexing with rows reads what it needs.
 
         Mapped copy-on-write: PyTorch wants writable memory, and what is written there never reaches the file.
@@ -142,7 +145,14 @@ class Prepared:
             raise DataError(
                 f"{IMAGES} is not {' x '.join(map(str, shape))} bytes", place=self.folder, way_out=_AGAIN
             )
-        return torch.from_numpy(np.memmap(path, np.uint8, mode="c", shape=shape))
+        found = torch.from_numpy(np.memmap(path, np.uint8, mode="c", shape=shape))
+        if not self.meta.get("whole"):
+            return found
+        return WholePictures(found, torch.tensor(read_json(self.folder / SIZES)["sizes"], dtype=torch.int64))
+
+    def picture(self, row: int) -> UInt8[Tensor, "height width channel"]:
+        """One picture as it is stored."""
+        return self.images.picture(row) if isinstance(self.images, WholePictures) else self.images[row]
 
     @cached_property
     def train(self) -> Part:

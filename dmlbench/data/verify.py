@@ -108,11 +108,10 @@ def _counted(side: _Listed) -> SideCount:
 
 def _shared(data: Prepared, sides: dict[Side, _Listed]) -> list[dict[Side, list[str]]]:
     """Equal pictures on more than one side: their paths by side, sorted."""
-    pixels = data.images.numpy()
     by_digest: dict[bytes, dict[Side, list[str]]] = defaultdict(lambda: defaultdict(list))
     for side, found in sides.items():
         for row, path in zip(found.rows, found.paths, strict=True):
-            digest = hashlib.blake2b(pixels[row].tobytes(), digest_size=16).digest()
+            digest = hashlib.blake2b(data.picture(row).numpy().tobytes(), digest_size=16).digest()
             by_digest[digest][side].append(path)
     several = [
         {side: sorted(paths) for side, paths in group.items()}

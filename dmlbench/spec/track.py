@@ -29,10 +29,12 @@ class Augmentation(Spec):
 
 
 class Crop(Spec):
-    """A larger square is stored: evaluation sees its middle, training a part that is drawn per image."""
+    """More is stored than the network sees: evaluation sees the middle, training a part drawn per image."""
 
     stored: int = Field(ge=8)
-    """Side in pixels of the square that is stored."""
+    """Shorter side in pixels of what is stored."""
+    keep: Literal["square", "whole"] = Field(default="square", json_schema_extra=ADDED)
+    """Of a picture that is no square: the square in its middle, or all of it."""
     kind: Literal["random", "random-resized"]
     """`random`: a square of the network's size, anywhere. `random-resized`: a box of another size and shape,
     resized to it, as torchvision's `RandomResizedCrop`."""
@@ -72,8 +74,13 @@ class ImagePipeline(Spec):
 
     @property
     def stored(self) -> int:
-        """Side in pixels of the squares in the store."""
+        """Side in pixels of the squares in the store, or shorter side of whole pictures."""
         return self.crop.stored if self.crop else self.size
+
+    @property
+    def whole(self) -> bool:
+        """Whether pictures of all shapes are stored."""
+        return self.crop is not None and self.crop.keep == "whole"
 
     @model_validator(mode="after")
     def _crops_are_of_what_is_stored(self) -> ImagePipeline:

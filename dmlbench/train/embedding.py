@@ -9,6 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from dmlbench.data.augment import to_input
+from dmlbench.data.whole import WholePictures
 from dmlbench.errors import ContractError
 from dmlbench.spec.method import Method
 from dmlbench.spec.track import ImagePipeline
@@ -25,7 +26,7 @@ CHUNK = 256
 @torch.no_grad()
 def embed_rows(
     recipe: Recipe,
-    store: UInt8[Tensor, "all height width channel"],
+    store: UInt8[Tensor, "all height width channel"] | WholePictures,
     rows: Int[Tensor, " n"],
     columns: Mapping[str, Int[Tensor, " n"]],
     pipeline: ImagePipeline,

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from dmlbench.data.augment import augment, to_input, to_training_input
+from dmlbench.data.whole import WholePictures
 from dmlbench.spec.track import ImagePipeline
 
 
@@ -20,7 +21,7 @@ class TrainingImages:
 
     def __init__(
         self,
-        store: UInt8[Tensor, "all height width channel"],
+        store: UInt8[Tensor, "all height width channel"] | WholePictures,
         rows: Int[Tensor, " n"],
         labels: Int[Tensor, " n"] | Bool[Tensor, "n labels"],
         columns: Mapping[str, Int[Tensor, " n"]],
@@ -42,6 +43,6 @@ class TrainingImages:
         self, indices: Int[Tensor, " batch"], generator: torch.Generator
     ) -> Float[Tensor, "batch channel height width"]:
         """Normalised images under the track's random changes."""
-        stored = self._store[self._rows[indices]]
-        seen = to_training_input(stored, self._pipeline, self._device, generator)
+        rows = self._rows[indices]
+        seen = to_training_input(self._store, rows, self._pipeline, self._device, generator)
         return augment(seen, self._pipeline, generator)

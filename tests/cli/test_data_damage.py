@@ -168,10 +168,10 @@ def test_files_that_change_under_the_hand_are_noticed(pictures, empty_home, dmlb
     """Between the fingerprint and the decoding a picture is replaced by another."""
     from dmlbench.data import decoding
 
-    def swap(dataset, item, size, channels, *, read=decoding.read_picture):
+    def swap(dataset, item, size, channels, *, whole, read=decoding.read_picture):
         if item.path == "3/1.png":
             shutil.copy(pictures / "0" / "0.png", pictures / "3" / "1.png")
-        return read(dataset, item, size, channels)
+        return read(dataset, item, size, channels, whole=whole)
 
     monkeypatch.setattr(decoding, "read_picture", swap)
     done = dmlbench("data", "prepare", "folder:p", "--track", "tiny")

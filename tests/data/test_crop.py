@@ -26,6 +26,13 @@ ANYWHERE = Crop(stored=48, kind="random")
 BOXES = [(0, 0, 48, 48), (3, 7, 40, 13), (30, 1, 5, 44), (47, 47, 1, 1), (8, 8, 32, 32), (5, 0, 31, 33)]
 
 
+ALL = torch.arange(len(BOXES))
+
+
+def squares(count: int) -> torch.Tensor:
+    return torch.full((count, 2), 48)
+
+
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
@@ -88,7 +95,7 @@ def test_gradients_are_none_of_its_business_but_nothing_is_written_to_the_input(
 
 
 def test_boxes_lie_inside_and_have_the_areas_and_ratios_asked_for():
-    boxes = random_boxes(20_000, RESIZED, 32, generator())
+    boxes = random_boxes(squares(20_000), RESIZED, 32, generator())
     top, left, height, width = boxes.unbind(1)
     assert (boxes[:, :2] >= 0).all()
     assert ((top + height <= 48) & (left + width <= 48)).all()
@@ -105,15 +112,15 @@ def test_boxes_lie_inside_and_have_the_areas_and_ratios_asked_for():
 
 def test_where_no_box_fits_it_is_the_largest_in_the_middle():
     wide = Crop(stored=48, kind="random-resized", area=[1, 1], ratio=[2, 2])
-    assert random_boxes(3, wide, 32, generator()).tolist() == [[12, 0, 24, 48]] * 3
+    assert random_boxes(squares(3), wide, 32, generator()).tolist() == [[12, 0, 24, 48]] * 3
     tall = Crop(stored=48, kind="random-resized", area=[1, 1], ratio=["0.5", "0.5"])
-    assert random_boxes(3, tall, 32, generator()).tolist() == [[0, 12, 48, 24]] * 3
+    assert random_boxes(squares(3), tall, 32, generator()).tolist() == [[0, 12, 48, 24]] * 3
     whole = Crop(stored=48, kind="random-resized", area=[1, 1], ratio=[1, 1])
-    assert random_boxes(3, whole, 32, generator()).tolist() == [[0, 0, 48, 48]] * 3
+    assert random_boxes(squares(3), whole, 32, generator()).tolist() == [[0, 0, 48, 48]] * 3
 
 
 def test_random_crops_reach_every_place_alike():
-    boxes = random_boxes(17_000, ANYWHERE, 32, generator())
+    boxes = random_boxes(squares(17_000), ANYWHERE, 32, generator())
     assert (boxes[:, 2:] == 32).all()
     for corner in boxes[:, :2].unbind(1):
         counts = torch.bincount(corner, minlength=17)
@@ -136,12 +143,12 @@ def test_evaluation_sees_the_middle(photos, make_pipeline, stored):
 
 def test_training_sees_what_was_drawn_normalised(photos, make_pipeline):
     pipeline = make_pipeline(size=24).model_copy(update={"crop": RESIZED})
-    found = to_training_input(photos, pipeline, "cpu", generator(5))
-    boxes = random_boxes(len(photos), RESIZED, 24, generator(5))
+    found = to_training_input(photos, ALL, pipeline, "cpu", generator(5))
+    boxes = random_boxes(squares(len(photos)), RESIZED, 24, generator(5))
     wanted = resized_crops(photos.permute(0, 3, 1, 2).float(), boxes, 24)
     torch.testing.assert_close(found, (wanted / 255 - 0.5) / 0.25, atol=1e-5, rtol=0)
     assert found.is_contiguous(memory_format=torch.channels_last)
-    assert not torch.equal(found, to_training_input(photos, pipeline, "cpu", generator(6)))
+    assert not torch.equal(found, to_training_input(photos, ALL, pipeline, "cpu", generator(6)))
 
 
 def test_a_run_trains_on_parts_and_is_evaluated_on_the_middle(photos, make_pipeline):
@@ -151,20 +158,20 @@ def test_a_run_trains_on_parts_and_is_evaluated_on_the_middle(photos, make_pipel
     some = torch.tensor([2, 0])
     assert torch.equal(images.plain(some), to_input(photos[[2, 4]], pipeline, "cpu"))
     assert images.plain(some).shape == (2, 3, 24, 24)
-    wanted = to_training_input(photos[[2, 4]], pipeline, "cpu", generator(3))
+    wanted = to_training_input(photos, torch.tensor([2, 4]), pipeline, "cpu", generator(3))
     assert torch.equal(images.augmented(some, generator(3)), wanted)
 
 
 def test_without_crops_nothing_is_drawn(photos, make_pipeline):
     drawn, untouched = generator(), generator()
-    found = to_training_input(photos, make_pipeline(size=48), "cpu", drawn)
+    found = to_training_input(photos, ALL, make_pipeline(size=48), "cpu", drawn)
     assert torch.equal(found, to_input(photos, make_pipeline(size=48), "cpu"))
     assert torch.equal(drawn.get_state(), untouched.get_state())
 
 
 def test_flips_follow_the_crop(photos, make_pipeline):
     pipeline = make_pipeline(size=24, flip=1).model_copy(update={"crop": ANYWHERE})
-    seen = to_training_input(photos, pipeline, "cpu", generator(2))
+    seen = to_training_input(photos, ALL, pipeline, "cpu", generator(2))
     torch.testing.assert_close(augment(seen, pipeline, generator()), seen.flip(3), atol=1e-5, rtol=0)
 
 
@@ -243,7 +250,7 @@ def test_boxes_are_distributed_as_torchvisions(transforms):
     picture = torch.zeros(1, 48, 48)
     limits = ([0.08, 1.0], [0.75, 1.3333333333])
     theirs = [transforms.RandomResizedCrop.get_params(picture, *limits) for _ in range(10_000)]
-    both = [torch.tensor(theirs).double(), random_boxes(10_000, RESIZED, 32, generator()).double()]
+    both = [torch.tensor(theirs).double(), random_boxes(squares(10_000), RESIZED, 32, generator()).double()]
     deciles = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
     for quantity in (
         lambda box: box[:, 2] * box[:, 3] / 48**2,

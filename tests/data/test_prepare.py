@@ -196,6 +196,7 @@ def test_a_partial_store_lists_what_it_lacks_and_serves_only_those_who_allow_it(
     broken.write_bytes(whole[:200])
     store = prepare(task, images, folder, folder.root, tmp_path / "home", allow_partial=True)
     assert store.left_out == [f"{broken.parent.name}/openmoji.png"]
+    assert store.fingerprint.startswith("partial:sha256:")
     assert len(store.images) == 35
     assert sum(side["items"] for side in store.meta["counts"].values()) == 35
     store.verify()

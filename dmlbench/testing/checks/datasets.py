@@ -66,8 +66,7 @@ def pictures(subject: Subject) -> None:
     dataset, found = _opened(subject)
     for item in _some(found):
         for channels in (1, 3):
-            _, pixels = read_picture(dataset, item, _SIDE, channels)
-            if len(set(pixels)) < 2:
+            if len(set(read_picture(dataset, item, _SIDE, channels).pixels)) < 2:
                 raise CheckFailed(f"{item.path} is one flat colour at {_SIDE} x {_SIDE}")
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from dmlbench.api import DataError, Download, Item
 from dmlbench_plugins.datasets.counts import Published, compare
-from dmlbench_plugins.datasets.photos import square
+from dmlbench_plugins.datasets.photos import square, whole
 from dmlbench_plugins.datasets.roots import Folder, folders, text_of
 
 LAST_TRAINING_CLASS = 98
@@ -97,6 +97,10 @@ class Cars196:
     def picture(self, item: Item, size: int) -> Image.Image:
         """Mode RGB, the central square."""
         return square(self.source(item), size)
+
+    def whole_picture(self, item: Item, size: int) -> Image.Image:
+        """Mode RGB, with a shorter side of `size`."""
+        return whole(self.source(item), size)
 
 
 _WAY_OUT = (

@@ -20,6 +20,7 @@ from dmlbench_plugins.datasets.own_data import (
     shorter_side,
     square,
     stamp_of,
+    whole,
 )
 
 NEEDED = ("path", "label")
@@ -72,6 +73,10 @@ class CsvList:
     def picture(self, item: Item, size: int) -> Image.Image:
         """What is in the box, or the central square."""
         return square(self.source(item), size, self._files[item.path][1])
+
+    def whole_picture(self, item: Item, size: int) -> Image.Image:
+        """What is in the box, or all of it, with a shorter side of `size`."""
+        return whole(self.source(item), size, self._files[item.path][1])
 
     def stamp(self, item: Item) -> str:
         """Changes when the picture's file does."""

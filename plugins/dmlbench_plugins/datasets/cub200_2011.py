@@ -9,7 +9,7 @@ from PIL import Image
 
 from dmlbench.api import DataError, Download, Item
 from dmlbench_plugins.datasets.counts import Published, compare
-from dmlbench_plugins.datasets.photos import square
+from dmlbench_plugins.datasets.photos import square, whole
 from dmlbench_plugins.datasets.roots import Folder, folder_with, text_of
 
 LAST_TRAINING_CLASS = 100
@@ -81,6 +81,10 @@ class Cub200:
     def picture(self, item: Item, size: int) -> Image.Image:
         """Mode RGB, the central square."""
         return square(self.source(item), size)
+
+    def whole_picture(self, item: Item, size: int) -> Image.Image:
+        """Mode RGB, with a shorter side of `size`."""
+        return whole(self.source(item), size)
 
 
 _WAY_OUT = "dmlbench data prepare TASK --download, or --from CUB_200_2011.tgz or the folder that is in it"

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from dmlbench.api import DataError, Download, Item
-from dmlbench_plugins.datasets.own_data import SIDES, content_of, shorter_side, square, stamp_of
+from dmlbench_plugins.datasets.own_data import SIDES, content_of, shorter_side, square, stamp_of, whole
 
 ENDINGS = {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 """What counts as a picture; any other file is passed over, and so is what begins with a dot."""
@@ -55,6 +55,10 @@ class Folder:
     def picture(self, item: Item, size: int) -> Image.Image:
         """The central square."""
         return square(self.source(item), size)
+
+    def whole_picture(self, item: Item, size: int) -> Image.Image:
+        """With a shorter side of `size`."""
+        return whole(self.source(item), size)
 
     def stamp(self, item: Item) -> str:
         """Changes when the file does."""

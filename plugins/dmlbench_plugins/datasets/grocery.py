@@ -8,9 +8,10 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from dmlbench.api import DataError, Download, Item
+from dmlbench_plugins.datasets.photos import square, whole
 
 COMMIT = "fc80ba90f803d79d0383df52c5a4ac5de99ff6fc"
 LISTS = ("train", "val", "test")
@@ -61,8 +62,11 @@ class GroceryStore:
 
     def picture(self, item: Item, size: int) -> Image.Image:
         """Mode RGB, the central square."""
-        with Image.open(io.BytesIO(self.source(item))) as file:
-            return ImageOps.fit(file.convert("RGB"), (size, size), Image.Resampling.LANCZOS)
+        return square(self.source(item), size)
+
+    def whole_picture(self, item: Item, size: int) -> Image.Image:
+        """Mode RGB, with a shorter side of `size`."""
+        return whole(self.source(item), size)
 
 
 _WAY_OUT = "dmlbench data prepare TASK --download, or --from the repository's folder or zip file"

@@ -11,6 +11,7 @@ from typing import Literal
 from PIL import Image, ImageOps
 
 from dmlbench.api import DataError
+from dmlbench_plugins.datasets.photos import shorter_side_of
 
 Side = Literal["train", "validation", "test"]
 Box = tuple[int, int, int, int]
@@ -57,18 +58,30 @@ def square(content: bytes, size: int, box: Box | None = None) -> Image.Image:
     Upright, on white, mode L or RGB. `ValueError` for a box that leaves the picture, and for numbers that are
     no grey levels.
     """
+    picture = _shown(content, size, box)
+    if box is None:
+        return ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
+    white = 255 if picture.mode == "L" else (255, 255, 255)
+    return ImageOps.pad(picture, (size, size), Image.Resampling.LANCZOS, color=white)
+
+
+def whole(content: bytes, size: int, box: Box | None = None) -> Image.Image:
+    """All of a picture file, or of what is in the box, with a shorter side of `size`; as `square` else."""
+    return shorter_side_of(_shown(content, size, box), size)
+
+
+def _shown(content: bytes, size: int, box: Box | None) -> Image.Image:
     with Image.open(io.BytesIO(content)) as file:
         if box is None:
             file.draft(None, (2 * size, 2 * size))  # a JPEG of many pixels is reduced as it is decoded
         picture = on_white(ImageOps.exif_transpose(file))
     if box is None:
-        return ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
+        return picture
     if box[2] > picture.width or box[3] > picture.height:
         raise ValueError(
             f"the box ends at {box[2:]}, the picture has {picture.width} x {picture.height} pixels"
         )
-    white = 255 if picture.mode == "L" else (255, 255, 255)
-    return ImageOps.pad(picture.crop(box), (size, size), Image.Resampling.LANCZOS, color=white)
+    return picture.crop(box)
 
 
 def on_white(picture: Image.Image) -> Image.Image:

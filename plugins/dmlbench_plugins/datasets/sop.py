@@ -10,7 +10,7 @@ from PIL import Image
 
 from dmlbench.api import DataError, Download, Item
 from dmlbench_plugins.datasets.counts import Published, compare
-from dmlbench_plugins.datasets.photos import square
+from dmlbench_plugins.datasets.photos import square, whole
 from dmlbench_plugins.datasets.roots import Folder, folder_with, text_of
 
 HEADER = "image_id class_id super_class_id path"
@@ -60,6 +60,10 @@ class OnlineProducts:
     def picture(self, item: Item, size: int) -> Image.Image:
         """Mode RGB, the central square."""
         return square(self.source(item), size)
+
+    def whole_picture(self, item: Item, size: int) -> Image.Image:
+        """Mode RGB, with a shorter side of `size`."""
+        return whole(self.source(item), size)
 
 
 _WAY_OUT = "dmlbench data prepare TASK --from the folder or zip file Stanford_Online_Products"

@@ -121,9 +121,9 @@ def test_reflectances_are_held_between_0_and_1(write):
 def test_other_sizes_and_the_bytes_of_a_store(write):
     dataset = BigEarthNet()
     item = dataset.items(write())[0]
-    source, pixels = read_picture(dataset, item, 60, 10)
-    assert len(pixels) == 60 * 60 * 10
-    assert read_picture(BigEarthNetAgain(dataset), item, 60, 10) == (source, pixels)
+    found = read_picture(dataset, item, 60, 10)
+    assert len(found.pixels) == 60 * 60 * 10
+    assert read_picture(BigEarthNetAgain(dataset), item, 60, 10) == found
     with pytest.raises(DataError, match=r"the track has 3 channels, and .* has 10 bands"):
         read_picture(dataset, item, 60, 3)
 
