@@ -35,6 +35,12 @@ def offered() -> Iterator[BackbonePlugin]:
             reference="He, Zhang, Ren, Sun, CVPR 2016, arXiv 1512.03385",
         )
     yield BackbonePlugin(
+        id="bn-inception",
+        target=f"{__name__}.bn_inception:BnInception",
+        summary="Inception with BatchNorm, 10.3 million weights, from scratch or from a file of weights.",
+        reference="Ioffe, Szegedy, ICML 2015, arXiv 1502.03167",
+    )
+    yield BackbonePlugin(
         id="linear", target=f"{__name__}.linear:LinearHead", role="head", summary="One linear layer."
     )
     yield BackbonePlugin(
