@@ -128,7 +128,8 @@ def _write_sides(folder: Path, kept: dict[Side, list[Item]]) -> dict[str, dict[s
         facts = _facts(kept[side], label_names)
         rows = list(range(start, start := start + len(kept[side])))
         if side == "test":
-            write_json(folder / store.TEST_ORDER, {"rows": rows})
+            shown = {name: facts["columns"][name] for name in (store.DOMAIN,) if name in facts["columns"]}
+            write_json(folder / store.TEST_ORDER, {"rows": rows, **shown})
             write_json(folder / store.TEST_LABELS, facts)
         else:
             name = store.TRAIN if side == "train" else store.VALIDATION

@@ -8,7 +8,8 @@ A store is one folder:
     train.json         rows, labels 0..C-1, names of the classes, columns, paths; where items have several
                        labels, also those of each item (relevance) and their names, alike on all sides
     val.json           the same for the validation classes
-    test-order.json    rows of the test items, shuffled: nothing but numbers
+    test-order.json    rows of the test items, shuffled, and where items have one the domain of each: a
+                       network may have to be told whether it sees a photo or a sketch
     test-labels.json   labels, classes, paths and columns in that order: for the scorer alone
     meta.json          shape, digests, counts; written last
 
@@ -38,6 +39,7 @@ STORE_FORMAT = 2
 IMAGES, SIZES, META = "images.u8", "sizes.json", "meta.json"
 TRAIN, VALIDATION = "train.json", "val.json"
 TEST_ORDER, TEST_LABELS = "test-order.json", "test-labels.json"
+DOMAIN = "domain"
 _PREPARE = "dmlbench data prepare TASK"
 _AGAIN = f"delete the folder, then {_PREPARE}"
 
@@ -166,6 +168,14 @@ class Prepared:
     def test_rows(self) -> Int[Tensor, " item"]:
         """The test items' rows in an order that tells nothing."""
         return torch.tensor(read_json(self.folder / TEST_ORDER)["rows"], dtype=torch.int64)
+
+    @property
+    def test_domain(self) -> list[str | int]:
+        """The domain of each test item, in the order of `test_rows`. `DataError` where it is not known."""
+        found = read_json(self.folder / TEST_ORDER)
+        if DOMAIN not in found:
+            raise DataError("the store has no domain of its test items", place=self.folder, way_out=_AGAIN)
+        return list(found[DOMAIN])
 
     def test_labels(self) -> TestLabels:
         """For the scorer. `DataError` where the labels were withheld."""

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import torch
 
+from dmlbench.data.gallery import column_of, domains_of
 from dmlbench.data.pairs import across_of
-from dmlbench.data.store import Part, Prepared, TestLabels
+from dmlbench.data.store import DOMAIN, Part, Prepared, TestLabels
 from dmlbench.errors import DataError, RunError
 from dmlbench.registry.registry import digest_of
 from dmlbench.run.directory import RunDirectory
+from dmlbench.spec.protocol import Scored
 from dmlbench.spec.run import RunSpec
 from dmlbench.train.images import TrainingImages
 from dmlbench.train.loop import Trainer
@@ -27,7 +29,8 @@ def opened(spec: RunSpec, directory: RunDirectory, folder: Path) -> Prepared:
 def shown_columns(spec: RunSpec, part: Part) -> dict[str, torch.Tensor]:
     """The data set's columns that the protocol lets components see, as integers: text is numbered.
 
-    Raises `DataError` for a data set that lacks one.
+    Of the column that says who asks, 0 is who asks and 1 who is asked. Raises `DataError` for a data set that
+    lacks one.
     """
     for name in spec.protocol.columns:
         if name not in part.columns:
@@ -36,7 +39,27 @@ def shown_columns(spec: RunSpec, part: Part) -> dict[str, torch.Tensor]:
                 place=f"task {spec.task.id}",
                 way_out="a task whose data set has it",
             )
-    return {name: _numbers(part.columns[name]) for name in spec.protocol.columns}
+    return {name: _shown(spec, name, part.columns[name]) for name in spec.protocol.columns}
+
+
+def embedded_images(
+    spec: RunSpec, data: Prepared, side: Scored
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """The rows of the side's images, and what the protocol lets a backbone see of each beside its pixels.
+
+    Of test images that is their domain at most.
+    """
+    if side == "validation":
+        return data.validation.rows, shown_columns(spec, data.validation)
+    shown = {DOMAIN} & {*spec.protocol.columns}
+    return data.test_rows, {name: _shown(spec, name, data.test_domain) for name in shown}
+
+
+def _shown(spec: RunSpec, name: str, column: Sequence[str | int]) -> torch.Tensor:
+    gallery = spec.protocol.gallery
+    if gallery is not None and gallery.column == name:
+        return domains_of(gallery, column, f"task {spec.task.id}")
+    return _numbers(column)
 
 
 def _numbers(column: Sequence[str | int]) -> torch.Tensor:
@@ -63,11 +86,14 @@ def labels_of(spec: RunSpec, part: Part | TestLabels) -> torch.Tensor:
 def build_recipe(spec: RunSpec, train: Part) -> Recipe:
     """The method's components for this training set.
 
-    `RunError` when their source is not the key's, `DataError` when the items lack the protocol's labels or
-    the column in which its pairs differ.
+    `RunError` when their source is not the key's, `DataError` when the items lack the protocol's labels, the
+    column in which its pairs differ or the one that says who asks.
     """
     if spec.protocol.pairs is not None:
         across_of(spec.protocol.pairs, train, f"task {spec.task.id}")
+    if spec.protocol.gallery is not None:
+        column_of(spec.protocol.gallery, train, f"task {spec.task.id}")
+        shown_columns(spec, train)
     images, batch = len(train.rows), spec.track.batch_size
     facts = {
         **_label_facts(spec, train),

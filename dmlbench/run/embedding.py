@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dmlbench.files import replacing, write_json
-from dmlbench.run.assemble import build_recipe, opened, shown_columns
+from dmlbench.run.assemble import build_recipe, embedded_images, opened
 from dmlbench.run.directory import RunDirectory
 from dmlbench.run.training import LAST, SELECTED
 from dmlbench.spec.protocol import Scored
@@ -25,10 +25,7 @@ def embed(directory: RunDirectory, folder: Path, scored: Scored) -> None:
     spec = RunSpec.from_file(directory.spec)
     data = opened(spec, directory, folder)
     recipe = build_recipe(spec, data.train)
-    if scored == "test":
-        rows, columns = data.test_rows, {}
-    else:
-        rows, columns = data.validation.rows, shown_columns(spec, data.validation)
+    rows, columns = embedded_images(spec, data, scored)
     dimension = 0
     for which in (SELECTED, LAST):
         _load_weights(recipe, load_file(directory.weights(which)))

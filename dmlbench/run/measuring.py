@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dmlbench.data.store import Part, TestLabels
 from dmlbench.run.assemble import labels_of
+from dmlbench.run.gallery_scores import GalleryScores, gallery_scores
 from dmlbench.run.pair_scores import PairScores, pair_scores
 from dmlbench.score import Scores, score
 from dmlbench.spec.protocol import Scored
@@ -21,9 +22,11 @@ def measured(
     part: Part | TestLabels,
     embeddings: Float[Tensor, "item dim"],
     metrics: Sequence[str],
-) -> Scores | PairScores:
+) -> Scores | PairScores | GalleryScores:
     """The protocol's `metrics` of one side's embeddings, which are row-aligned with `part`."""
     protocol = spec.protocol
+    if protocol.gallery is not None:
+        return gallery_scores(spec, protocol.gallery, side, part, embeddings, metrics)
     if protocol.pairs is None:
         assert protocol.tie_seed is not None
         assert protocol.lone is not None

@@ -13,6 +13,7 @@ from dmlbench.files import write_json, write_text
 from dmlbench.results import classes as class_files
 from dmlbench.run.assemble import opened
 from dmlbench.run.directory import RunDirectory
+from dmlbench.run.gallery_scores import GalleryScores
 from dmlbench.run.measuring import measured
 from dmlbench.run.pair_scores import PairScores
 from dmlbench.run.roc_picture import roc_picture
@@ -53,6 +54,9 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
         more["pairs"] = reported.said()
         title = f"{spec.name}, {spec.task_id}, {scored}, seed {spec.seed}"
         write_text(directory.roc(scored), roc_picture(reported.roc, title))
+    if isinstance(reported, GalleryScores):
+        found |= reported.gap
+        more["gallery"] = reported.said()
     if directory.dropped.exists():
         dropped = load_file(directory.dropped)["dropped"]
         found |= drop_scores(truly_labelled(data.train, opened(spec, directory, folder).train), dropped)
@@ -82,7 +86,9 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
     )
 
 
-def _selected_beside_last(results: dict[str, Scores | PairScores], primary: str) -> dict[str, float]:
+def _selected_beside_last(
+    results: dict[str, Scores | PairScores | GalleryScores], primary: str
+) -> dict[str, float]:
     """How the checkpoint that noisy validation labels chose does, and what training on from it took away."""
     selected, last = (results[which].metrics[primary] for which in (SELECTED, LAST))
     return {f"selected/{primary}": selected, f"gap/{primary}": selected - last}

@@ -41,8 +41,8 @@ class Draws:
         epoch_steps = self._facts["epoch_steps"]
         moment = {"epoch": step // epoch_steps, "step": step, "progress": step / self._facts["steps"]}
         scope = Scope(values={**self._facts, **self._services, **moment, **self._training.names()})
-        if "superclass" in self._columns:
-            scope.set("train_superclass", self._columns["superclass"])
+        for name, column in self._columns.items():
+            scope.set(f"train_{name}", column)
         if step == 0:
             self._event("on_train_start", scope, step)
         if step % epoch_steps == 0:

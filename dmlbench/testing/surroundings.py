@@ -30,7 +30,8 @@ SUBJECT, USER, MINER = "subject", "user", "miner"
 DIM = 8
 _METHODS = ("forward", "draw", "hold", "fuse", "dropped", *EVENTS)
 _MINED = ("pairs", "triplets", "weights")
-_OFFERED_COLUMNS = {"domain": "domain", "train_superclass": "superclass"}
+_COLUMNS = ("domain", "superclass")
+"""Of the kit's data; a component asks for one by its own name, or by `train_…` for all training images."""
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,7 @@ def run_spec(
     return RunSpec(
         name=f"{home}:rehearsal",
         method=method,
-        protocol=_protocol(
-            tuple(column for name, column in _OFFERED_COLUMNS.items() if name in columns), several
-        ),
+        protocol=_protocol(tuple(name for name in _COLUMNS if {name, f"train_{name}"} & {*columns}), several),
         task=TASK,
         track=track,
         profile="smoke",

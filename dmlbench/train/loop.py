@@ -72,8 +72,8 @@ class Trainer:
         self._holding = Holding(recipe, self.optimisation)
         self._calls = Calls(recipe, seed, dict(self.memories.items()))
         self._run_scope = Scope(values={**recipe.facts, **self._services()})
-        if "superclass" in images.columns:
-            self._run_scope.set("train_superclass", images.columns["superclass"])
+        for name, column in images.columns.items():
+            self._run_scope.set(f"train_{name}", column)
         self._untouched = fingerprints(recipe.built)
 
     @property

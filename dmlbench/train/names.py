@@ -50,6 +50,11 @@ NAMES: dict[str, Name] = {
         "run", "Bool[num_samples num_labels]: labels of every training image", "a multi-label protocol"
     ),
     "train_indices": Name("run", "Int[n]: the training images that are not left out, ascending"),
+    "train_domain": Name(
+        "run",
+        "Int[num_samples]: domain of every training image",
+        "a protocol that shows domains, e.g. cross-modal/v1",
+    ),
     "train_superclass": Name(
         "run",
         "Int[num_samples]: superclass of every training image",
@@ -62,7 +67,9 @@ NAMES: dict[str, Name] = {
     "generator": Name("step", "torch.Generator (CPU): derived from seed, component, event and step"),
     # batch: one row a drawn image
     "images": Name("input", "Float[rows channel height width]: augmented, normalised images"),
-    "domain": Name("input", "Int[rows]: domain of each image", "a protocol with a domain column"),
+    "domain": Name(
+        "input", "Int[rows]: domain of each image", "a protocol that shows domains, e.g. cross-modal/v1"
+    ),
     "indices": Name("rows", "Int[rows]: training index of the image each row came from"),
     "features": Name("batch", "Float[rows feature_dim]: backbone feature of the images"),
     "feature_maps": Name(

@@ -20,7 +20,16 @@ from dmlbench.train.sight import Sight
 from dmlbench.train.signature import entry_point
 
 _ALWAYS = {"fact", "run", "step", "input", "batch", "rows", "pairs", "service", "forward", "parts"}
-_CONDITIONAL = {"domain", "train_superclass", "teacher", "teacher_dim", "raw", "ball", "feature_maps"}
+_CONDITIONAL = {
+    "domain",
+    "train_domain",
+    "train_superclass",
+    "teacher",
+    "teacher_dim",
+    "raw",
+    "ball",
+    "feature_maps",
+}
 
 
 class Recipe:
@@ -158,10 +167,10 @@ class Recipe:
         names = {name for name, entry in NAMES.items() if entry.scope in _ALWAYS} - _CONDITIONAL
         names = names - ({"head"} if "feature_maps" in self._head_reads() else set())
         teacher = {"teacher"} if self.teacher else set()
-        superclass = {"train_superclass"} if "superclass" in self._columns else set()
+        of_all = {f"train_{column}" for column in self._columns} & NAMES.keys()
         absent = ONE_CLASS if self.several_labels else SEVERAL_LABELS
         widths = {"teacher_dim"} & self.facts.keys()
-        return (names - absent) | self._maps() | teacher | widths | superclass | self._columns
+        return (names - absent) | self._maps() | teacher | widths | of_all | self._columns
 
     def _maps(self) -> set[str]:
         return {"feature_maps"} if hasattr(self.backbone.module, "feature_maps") else set()

@@ -54,7 +54,9 @@ def test_what_a_worker_gets_names_no_test_class(task, images, folder, tmp_path):
     store = prepare(task, images, folder, folder.root, tmp_path / "home")
     told = "".join(p.read_text() for p in store.folder.glob("*.json") if p.name != "test-labels.json")
     assert not [name for name in store.test_labels().classes if name in told]
-    assert json.loads((store.folder / "test-order.json").read_text()).keys() == {"rows"}
+    order = json.loads((store.folder / "test-order.json").read_text())
+    assert order.keys() == {"rows", "domain"}
+    assert order["domain"] == store.test_labels().columns["domain"] == store.test_domain
     labels = store.test_labels().labels.tolist()
     assert labels not in (sorted(labels), sorted(labels, reverse=True))
 
