@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 from typing import Literal
 
@@ -26,7 +26,8 @@ def split_items(items: Sequence[Item], split: Split) -> dict[Side, list[Item]]:
         side_of = _within_class(groups, split)
     elif split.rule == "by-group":
         groups = _classes_by_group(items)
-        side_of = _by_group(groups, split)
+        may_train = _everywhere(items, split.across) if split.across else groups.keys()
+        side_of = _by_group(groups, split, may_train)
     else:
         groups = _classes_by_group(items)
         side_of = (_official if split.rule == "official" else _given)(items, groups, split)
@@ -48,23 +49,48 @@ def seeded_order(names: Iterable[str], seed: int) -> list[str]:
     return sorted(names, key=lambda name: (hashlib.sha256(f"{seed}/{name}".encode()).digest(), name))
 
 
-def _by_group(groups: dict[str, set[str]], split: Split) -> dict[str, Side]:
-    """Sides filled in turn until the classes so far reach the summed shares: right within one group."""
+def _by_group(groups: dict[str, set[str]], split: Split, may_train: Collection[str]) -> dict[str, Side]:
+    """Sides filled in turn until the classes so far reach the summed shares: right within one group.
+
+    Groups that may not train are shared out among the other sides in the same way.
+    """
     if split.train is None or split.validation is None:
         raise SpecError(
             "the rule 'by-group' needs `train` and `validation`, shares of the classes", place="split"
         )
+    scored = 1 - split.train
+    rest = split.validation / scored if scored else Decimal(0)
+    first = {name: classes for name, classes in groups.items() if name in may_train}
+    others = {name: classes for name, classes in groups.items() if name not in may_train}
+    return {
+        **_filled(first, split.train, split.train + split.validation, split.seed),
+        **_filled(others, Decimal(0), rest, split.seed),
+    }
+
+
+def _filled(groups: dict[str, set[str]], train: Decimal, validation: Decimal, seed: int) -> dict[str, Side]:
+    """Groups in a seeded order; each side ends at its share of all classes."""
     total = sum(map(len, groups.values()))
-    ends: tuple[tuple[Side, Decimal], ...] = (
-        ("train", split.train * total),
-        ("validation", (split.train + split.validation) * total),
-    )
+    ends: tuple[tuple[Side, Decimal], ...] = (("train", train * total), ("validation", validation * total))
     sides: dict[str, Side] = {}
     classes = 0
-    for group in seeded_order(groups, split.seed):
+    for group in seeded_order(groups, seed):
         sides[group] = next((side for side, end in ends if classes < end), "test")
         classes += len(groups[group])
     return sides
+
+
+def _everywhere(items: Sequence[Item], column: str) -> set[str]:
+    """The groups all of whose classes have items of every value of the column; `DataError` without it."""
+    found: dict[str, set[str | int]] = {}
+    group_of = {item.label: item.group for item in items}
+    for item in items:
+        if column not in item.columns:
+            raise DataError(f"{item.path} has no {column!r}, by which the split tells who may train")
+        found.setdefault(item.label, set()).add(item.columns[column])
+    values = set[str | int]().union(*found.values())
+    lacking = {group_of[label] for label, own in found.items() if own != values}
+    return {*group_of.values()} - lacking
 
 
 def _official(items: Sequence[Item], groups: dict[str, set[str]], split: Split) -> dict[str, Side]:

@@ -58,8 +58,8 @@ def gallery_scores(
 ) -> GalleryScores:
     """`metrics` of the side's queries; those of codes are called `bits64/…`.
 
-    Codes are by iterative quantisation that is fitted to the gallery, as a search engine would have it; ties
-    of codes count as the mean over their orders.
+    Codes are by iterative quantisation, fitted to the gallery, which is all that is there before a query
+    comes. Their many ties are settled by the protocol's permutation: `map_voc` knows no mean over orders.
     """
     protocol = spec.protocol
     assert protocol.tie_seed is not None
@@ -90,6 +90,8 @@ def gallery_scores(
             gallery_labels=known[1],
             metrics=of_codes,
             distance="hamming",
+            ties=protocol.ties,
+            tie_seed=protocol.tie_seed,
             lone=protocol.lone,
         )
         values |= {CODES + name: value for name, value in coded.metrics.items()}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dmlbench.spec.component import Component
-from dmlbench.spec.model import PROSE, Digest, Id, Number, Spec
+from dmlbench.spec.model import ADDED, PROSE, Digest, Id, Number, Spec
 
 
 class Split(Spec):
@@ -29,6 +29,15 @@ class Split(Spec):
     validates where no item does. `within-class`: shares of each class's groups; the rest tests."""
     validation_groups: int | None = None
     """`official`: how many groups of the training part validate."""
+    across: Id | None = Field(default=None, json_schema_extra=ADDED)
+    """`by-group`: a column, e.g. `domain`. Groups whose classes lack items of any of its values never train:
+    they are drawn for validation and test alone, in the proportion of these shares."""
+
+    @model_validator(mode="after")
+    def _draws_groups(self) -> Split:
+        if self.across is not None and self.rule != "by-group":
+            raise ValueError("`across` belongs to the rule 'by-group'")
+        return self
 
 
 class Task(Spec):

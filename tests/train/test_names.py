@@ -9,8 +9,8 @@ anchors ball batch_size by_class class_counts domain embed embed_all embedding_d
 epoch_steps feature_dim feature_maps features first_labels generator head heads image_channels image_size
 images indices is_synthetic label_counts labels map_widths negatives num_classes num_labels num_samples
 pairs parameters parts positives progress raw ref_labels ref_relevance refs relevance similarity source
-step steps teacher teacher_dim term_heads term_names to_view train_indices train_labels train_relevance
-train_superclass triplets unit valid weights
+step steps teacher teacher_dim term_heads term_names to_view train_domain train_indices train_labels
+train_relevance train_superclass triplets unit valid weights
 """
 
 

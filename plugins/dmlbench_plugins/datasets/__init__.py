@@ -45,6 +45,14 @@ def offered() -> Iterator[DatasetPlugin]:
         "keywords by emojilib, Mu-An Chiou, through em-keyboard",
     )
     yield DatasetPlugin(
+        id="emoji-line-colour",
+        target=f"{__name__}.emoji_line_colour:EmojiLineColour",
+        extra="emoji",
+        summary="Emoji as line drawings by one hand and in colour by two others.",
+        licence="CC-BY 4.0 (Twemoji), CC BY-SA 4.0 (OpenMoji), OFL 1.1 (Noto Emoji)",
+        attribution="Twemoji by Twitter and contributors; OpenMoji, openmoji.org; Noto Emoji by Google",
+    )
+    yield DatasetPlugin(
         id="glyphs",
         target=f"{__name__}.glyphs:Glyphs",
         extra="glyphs",
@@ -178,6 +186,15 @@ def offered() -> Iterator[DatasetPlugin]:
         summary="Sketches of 345 words, drawn in twenty seconds.",
         licence="CC BY 4.0",
         attribution="Quick, Draw! data by Google",
+        reference="Ha, Eck, ICLR 2018, arXiv 1704.03477",
+    )
+    yield DatasetPlugin(
+        id="quickdraw-emoji",
+        target=f"{__name__}.quickdraw_emoji:QuickDrawEmoji",
+        extra="emoji",
+        summary="Sketches of 224 words, and colour emoji of these and of other things.",
+        licence="CC BY 4.0 (sketches); CC-BY 4.0 (Twemoji), CC BY-SA 4.0 (OpenMoji)",
+        attribution="Quick, Draw! data by Google; Twemoji by Twitter and others; OpenMoji, openmoji.org",
         reference="Ha, Eck, ICLR 2018, arXiv 1704.03477",
     )
     yield DatasetPlugin(

@@ -12,6 +12,12 @@ def offered() -> Iterator[SamplerPlugin]:
         summary="P random classes, K random images of each.",
     )
     yield SamplerPlugin(
+        id="pk-domains",
+        target=f"{__name__}.pk_domains:PKDomains",
+        summary="P random classes, of each K random images of every domain.",
+        reference="Liu, Xie, Wang, Yuille, ICCV 2019, arXiv 1904.03208",
+    )
+    yield SamplerPlugin(
         id="random",
         target=f"{__name__}.random:random_images",
         summary="Random images, whatever they show.",
