@@ -15,7 +15,7 @@ weights      loss ensemble: its weights before and after; its heads alone and to
 
 Prints JSON and adds it to the results. Data are those of `dmlbench data prepare TASK`.
 
-    python benchmarks/mechanisms.py WHAT [--task omniglot] [--images 40000] [--seed 0] [--set NAME.SETTING=VALUE]
+    python benchmarks/mechanisms.py WHAT [--task omniglot] [--images 40000] [--seed 0] [--set A.B=C]
 """
 
 from __future__ import annotations
