@@ -96,7 +96,10 @@ def augment(
             ink = _moved(ink, own_maps)
         if colours:
             ink = _recoloured(ink, own_factors, std)
-        torch.add(ink, white, out=new)
+        if ink.shape[1] == 1:
+            torch.add(ink, white, out=new)
+        else:  # by channels: `add` would walk through channels-last memory a few values at a time
+            torch.stack(ink.add_(white).unbind(1), dim=3, out=new.permute(0, 2, 3, 1))
     return changed
 
 
