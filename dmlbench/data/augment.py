@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from dmlbench.data.crop import middle, random_boxes, resized_crops
+from dmlbench.data.device import on_device
 from dmlbench.data.whole import WholePictures
 from dmlbench.spec.track import Augmentation, ImagePipeline
 
@@ -29,7 +30,7 @@ def to_input(
     Where the track crops, of the middle of `images`.
     """
     seen = middle(images, pipeline.size) if pipeline.crop else images
-    return _scaled(_on_device(seen, device), pipeline)
+    return _scaled(on_device(seen, device), pipeline)
 
 
 def to_training_input(
@@ -48,14 +49,7 @@ def to_training_input(
         boxes = random_boxes(store.sizes[rows], crop, size, generator)
         return _scaled(store.crops(rows, boxes, size, device), pipeline)
     boxes = random_boxes(torch.full((len(rows), 2), crop.stored), crop, size, generator)
-    return _scaled(resized_crops(_on_device(store[rows], device), boxes, size), pipeline)
-
-
-def _on_device(
-    images: UInt8[Tensor, "batch height width channel"], device: torch.device | str
-) -> Float[Tensor, "batch channel height width"]:
-    """Pixels from 0 to 255; bytes cross to the device, not floats, and the view already is channels-last."""
-    return images.to(device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32)
+    return _scaled(resized_crops(on_device(store[rows], device), boxes, size), pipeline)
 
 
 def _scaled(

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from dmlbench.data.crop import resized_crops
+from dmlbench.data.device import on_device
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +57,8 @@ class WholePictures:
             torch.where(wide[:, None], pair.flip(1), pair) for pair in (boxes[:, :2], boxes[:, 2:])
         )
         part = self._read(rows, starts[:, 0], int(lengths[:, 0].max()))
-        pixels = part.to(device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32)
         within = torch.stack([torch.zeros_like(starts[:, 0]), starts[:, 1]], dim=1)
-        seen = resized_crops(pixels, torch.cat([within, lengths], dim=1), size)
+        seen = resized_crops(on_device(part, device), torch.cat([within, lengths], dim=1), size)
         upright = _turned(seen, wide.to(seen.device), (2, 3))
         return upright.contiguous(memory_format=torch.channels_last)
 
