@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -107,7 +108,7 @@ def command(
     from dmlbench.run.home import ready
     from dmlbench.run.limits import limits_for
     from dmlbench.run.local import run_all
-    from dmlbench.run.planner import plan
+    from dmlbench.run.planner import in_waves, plan
     from dmlbench.run.precheck import precheck
 
     runs = plan(
@@ -132,24 +133,29 @@ def command(
     on_gpu = not runs[0].spec.numerics.startswith("cpu")
     at_a_time = jobs or (1 if on_gpu else _cores())
     limits = limits_for(stall_minutes, memory_gib, at_a_time=min(at_a_time, len(runs)), on_gpu=on_gpu)
-    folder = Path()
+    folder, waves = Path(), [runs]
     # Runs whose records are committed need neither the data nor their components.
     if todo := [planned for planned in runs if committed(planned.spec.key, planned.scored) is None]:
         progress = on_one_line("{0:,} of {1:,} pictures")
         data = ready(runs[0].spec.task, runs[0].spec.track.images, progress=progress)
-        precheck(todo, data, out, fresh=fresh, limits=limits)
+        *before, _ = in_waves(todo)
+        waves = [*before, runs]
+        precheck([*itertools.chain(*before), *todo], data, out, fresh=fresh, limits=limits)
         folder = data.folder
-    with display(len(runs)) as observer:
-        records = run_all(
-            runs,
-            folder,
-            out,
-            jobs=at_a_time,
-            observer=observer,
-            committed=committed,
-            limits=limits,
-            fresh=fresh,
-        )
+    with display(sum(map(len, waves))) as observer:
+        for wave in waves:
+            # What others build on has to lie here: its record alone teaches nobody.
+            last = wave is runs
+            records = run_all(
+                wave,
+                folder,
+                out,
+                jobs=at_a_time,
+                observer=observer,
+                committed=committed if last else lambda run_key, scored: None,
+                limits=limits,
+                fresh=fresh and last,
+            )
     if as_json:
         click.echo(
             json.dumps([record.model_dump(mode="json") for record in records], indent=1, sort_keys=True)

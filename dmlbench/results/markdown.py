@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tabulate import tabulate
 
@@ -76,8 +76,8 @@ def _heading(key: Conditions, digests: bool) -> str:
 def _section(section: Section, preview: bool) -> list[str]:
     tier = () if preview else ("tier",)
     every = (*section.rows, *section.off_track, *section.incomplete)
-    costs = ("a step",) if any(row.costs for row in every) else ()
-    facts = (*_FACTS, *costs)
+    shown = {**_FACTS, **{name: told for name, told in _SOMETIMES.items() if any(map(told, every))}}
+    facts = tuple(shown)
     head = (*tier, "method", "seeds", *section.metrics, "to base", "classes", "p", "verdict", *facts)
     parts = []
     if section.rows:
@@ -86,7 +86,7 @@ def _section(section: Section, preview: bool) -> list[str]:
                 *(("" if row.tier is None else str(row.tier),) if tier else ()),
                 *_scores(row, section),
                 *_against(row),
-                *_facts(row)[: len(facts)],
+                *_facts(row, shown),
             )
             for row in section.rows
         ]
@@ -102,27 +102,13 @@ def _section(section: Section, preview: bool) -> list[str]:
             "### Off-track",
             _grid(
                 (*below, *facts),
-                [_scores(row, section) + _facts(row)[: len(facts)] for row in section.off_track],
+                [_scores(row, section) + _facts(row, shown) for row in section.off_track],
             ),
         ]
     if section.incomplete:
-        rows = [
-            (*_scores(row, section), row.missing, *_facts(row)[: len(facts)]) for row in section.incomplete
-        ]
+        rows = [(*_scores(row, section), row.missing, *_facts(row, shown)) for row in section.incomplete]
         parts += ["### Incomplete", _grid((*below, "missing", *facts), rows)]
     return parts
-
-
-_FACTS = (
-    "budget",
-    "images seen",
-    "extra forwards",
-    "dimension",
-    "parameters at inference",
-    "track",
-    "numerics",
-    "claim",
-)
 
 
 def _scores(row: Row, section: Section) -> tuple[str, ...]:
@@ -148,24 +134,43 @@ def _against(row: Row) -> tuple[str, ...]:
     return (f"{one.difference:+z.4f}{spread}", classes, f"{one.p_adjusted:.4f}", row.verdict)
 
 
-def _facts(row: Row) -> tuple[str, ...]:
-    runs = row.records or row.failures
-    return (
-        _range([record.budget for record in runs]),
-        _range([record.images_seen for record in runs]),
-        _range([record.extra_forwards for record in runs]),
-        _range([record.dimension for record in runs]),
-        _range([record.inference_parameters for record in runs]),
-        "on" if row.on_track else "off-track",
-        row.numerics,
-        ", ".join(sorted({record.claim for record in runs})),
-        ", ".join(f"{name.replace('_per_step', '')} {value:,.1f}" for name, value in row.costs.items()),
-    )
+def _facts(row: Row, shown: Mapping[str, Callable[[Row], str]]) -> tuple[str, ...]:
+    return tuple(told(row) for told in shown.values())
+
+
+def _of(name: str) -> Callable[[Row], str]:
+    """A number of the runs, from the smallest to the largest."""
+    return lambda row: _range([getattr(record, name) for record in row.records or row.failures])
+
+
+def _costs(row: Row) -> str:
+    return ", ".join(f"{name.replace('_per_step', '')} {value:,.1f}" for name, value in row.costs.items())
 
 
 def _range(values: Sequence[int]) -> str:
     low, high = min(values), max(values)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+_FACTS: dict[str, Callable[[Row], str]] = {
+    "budget": _of("budget"),
+    "images seen": _of("images_seen"),
+    "extra forwards": _of("extra_forwards"),
+    "dimension": _of("dimension"),
+    "parameters at inference": _of("inference_parameters"),
+    "track": lambda row: "on" if row.on_track else "off-track",
+    "numerics": lambda row: row.numerics,
+    "claim": lambda row: ", ".join(sorted({record.claim for record in row.records or row.failures})),
+}
+_SOMETIMES: dict[str, Callable[[Row], str]] = {
+    "a step": _costs,
+    "parameters of the teacher": lambda row: _of("teacher_parameters")(row) if _taught(row) else "",
+}
+"""Where a row of the table has something to say."""
+
+
+def _taught(row: Row) -> bool:
+    return any(record.teacher_parameters for record in row.records)
 
 
 def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -38,7 +38,9 @@ def to_csv(
         rows.append(row | {"note": f"{why.date}: {why.reason}"})
     spread = [name for metric in metrics for name in (metric, f"{metric}_half_width")]
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*_BEFORE, *spread, *_AFTER], restval="", lineterminator="\n")
+    taught = ["teacher_parameters"] if any("teacher_parameters" in row for row in rows) else []
+    columns = [*_BEFORE, *spread, *_AFTER, *taught]
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
@@ -96,6 +98,8 @@ def _csv_row(part: str, row: Row, section: Section, preview: bool) -> dict[str, 
         "costs": " ".join(f"{name}={value:.6g}" for name, value in row.costs.items()),
         "note": row.missing,
     }
+    if parameters := max(record.teacher_parameters for record in runs):
+        cells["teacher_parameters"] = str(parameters)
     for metric in section.metrics:
         if summary := row.summary(metric):
             cells[metric] = _digits(summary.mean)

@@ -13,6 +13,7 @@ from dmlbench.data.store import DOMAIN, Part, Prepared, TestLabels
 from dmlbench.errors import DataError, RunError
 from dmlbench.registry.registry import digest_of
 from dmlbench.run.directory import RunDirectory
+from dmlbench.run.teaching import taught
 from dmlbench.spec.protocol import Scored
 from dmlbench.spec.run import RunSpec
 from dmlbench.train.images import TrainingImages
@@ -83,8 +84,8 @@ def labels_of(spec: RunSpec, part: Part | TestLabels) -> torch.Tensor:
     return part.relevance
 
 
-def build_recipe(spec: RunSpec, train: Part) -> Recipe:
-    """The method's components for this training set.
+def build_recipe(spec: RunSpec, train: Part, runs: Path | None = None) -> Recipe:
+    """The method's components for this training set. `runs` is where the run that teaches lies, if one does.
 
     `RunError` when their source is not the key's, `DataError` when the items lack the protocol's labels, the
     column in which its pairs differ or the one that says who asks.
@@ -104,7 +105,8 @@ def build_recipe(spec: RunSpec, train: Part) -> Recipe:
     }
     columns = set(spec.protocol.columns)
     home = spec.name.partition(":")[0]
-    recipe = Recipe(spec.method, spec.track, facts, columns, Numerics(spec.numerics), spec.seed, home)
+    method = taught(spec, runs)
+    recipe = Recipe(method, spec.track, facts, columns, Numerics(spec.numerics), spec.seed, home)
     for name, built in recipe.built.items():
         # The key was made when the command was issued; code saved since must not run under it.
         if digest_of(built.entry) != spec.sources[name]:
@@ -138,18 +140,22 @@ def build_trainer(spec: RunSpec, recipe: Recipe, data: Prepared) -> Trainer:
     )
 
 
-def used_components(recipe: Recipe) -> list[dict[str, object]]:
-    """What a record says of each component."""
-    return [
-        {
-            "role": name,
-            "id": built.entry.full_id,
-            "version": built.entry.version,
-            "source": digest_of(built.entry),
-            "settings": {
-                key: list(value) if isinstance(value, tuple) else value
-                for key, value in built.settings.items()
-            },
+def used_components(recipe: Recipe, teacher: str | None = None) -> list[dict[str, object]]:
+    """What a record says of each component; of the protocol's `teacher` its key, not where it lies."""
+    said: list[dict[str, object]] = []
+    for name, built in recipe.built.items():
+        settings = {
+            key: list(value) if isinstance(value, tuple) else value for key, value in built.settings.items()
         }
-        for name, built in recipe.built.items()
-    ]
+        if name == "teacher" and teacher is not None and "run" in settings:
+            settings["run"] = teacher
+        said.append(
+            {
+                "role": name,
+                "id": built.entry.full_id,
+                "version": built.entry.version,
+                "source": digest_of(built.entry),
+                "settings": settings,
+            }
+        )
+    return said

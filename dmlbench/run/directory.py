@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+TEACHER = "teacher"
+"""Whose embeddings stand beside those of the selected and the last weights, where students have a teacher."""
+
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """`scored` is `validation` or `test`, `which` is `selected` or `last`."""
+    """`scored` is `validation` or `test`, `which` is `selected`, `last`, or `teacher`."""
 
     root: Path
 

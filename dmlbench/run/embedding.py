@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from dmlbench.files import replacing, write_json
 from dmlbench.run.assemble import build_recipe, embedded_images, opened
-from dmlbench.run.directory import RunDirectory
+from dmlbench.run.directory import TEACHER, RunDirectory
+from dmlbench.run.teaching import teacher_network
 from dmlbench.run.training import LAST, SELECTED
 from dmlbench.spec.protocol import Scored
 from dmlbench.spec.run import RunSpec
-from dmlbench.train.embedding import embed_rows
+from dmlbench.train.embedding import embed_images, embed_rows
 from dmlbench.train.recipe import Recipe
 
 
@@ -24,16 +27,29 @@ def embed(directory: RunDirectory, folder: Path, scored: Scored) -> None:
     started = time.perf_counter()
     spec = RunSpec.from_file(directory.spec)
     data = opened(spec, directory, folder)
-    recipe = build_recipe(spec, data.train)
+    runs = directory.root.parent
+    recipe = build_recipe(spec, data.train, runs)
     rows, columns = embedded_images(spec, data, scored)
+    teacher = teacher_network(spec, recipe.teacher, runs)
+    taught: dict[str, Any] = {}
+    if teacher is not None:
+        seen = embed_images(teacher, data.images, rows, spec.track.images)
+        _save(directory.embeddings(scored, TEACHER), seen)
+        parameters = sum(p.numel() for p in teacher.parameters())
+        taught = {"teacher_parameters": parameters, "teacher_distance": teacher.spec.method.distance}
     dimension = 0
     for which in (SELECTED, LAST):
         _load_weights(recipe, load_file(directory.weights(which)))
         embeddings = embed_rows(recipe, data.images, rows, columns, spec.track.images)
         dimension = embeddings.shape[1]
-        with replacing(directory.embeddings(scored, which)) as temporary:
-            save_file({"embeddings": embeddings.contiguous()}, temporary)
-    write_json(directory.embedded(scored), {"dimension": dimension, "seconds": time.perf_counter() - started})
+        _save(directory.embeddings(scored, which), embeddings)
+    took = {"dimension": dimension, **taught, "seconds": time.perf_counter() - started}
+    write_json(directory.embedded(scored), took)
+
+
+def _save(path: Path, embeddings: Float[Tensor, "item dim"]) -> None:
+    with replacing(path) as temporary:
+        save_file({"embeddings": embeddings.contiguous()}, temporary)
 
 
 def _load_weights(recipe: Recipe, state: dict[str, torch.Tensor]) -> None:

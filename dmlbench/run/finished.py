@@ -33,7 +33,7 @@ class FinishedNetwork(nn.Module):
 
     def __init__(self, folder: Path, digest: str) -> None:
         super().__init__()
-        self.spec, content = _read(folder, digest)
+        self.spec, content = _named(folder, digest)
         method, track = self.spec.method, self.spec.track
         if method.readout == "fused" or self.spec.protocol.columns:
             why = "a combiner" if method.readout == "fused" else "columns of the data set"
@@ -62,43 +62,57 @@ class FinishedNetwork(nn.Module):
         return read_out(self.model, self.spec.method, features, maps, combiner=None)
 
 
+def digest_of_run(folder: Path) -> str:
+    """What a finished run is known by. `UsageError` or `DataError` when there is none, or none to read."""
+    return _read(folder)[2]
+
+
 def check_finished(spec: RunSpec, teacher: Built | None) -> None:
     """Refuse a finished run as the teacher of `spec` that knows its test classes or sees other pixels."""
     for part in teacher.module.modules() if teacher and teacher.module else ():
-        if not isinstance(part, FinishedNetwork):
-            continue
-        other = part.spec
-        if (other.task.dataset, other.task.split) != (spec.task.dataset, spec.task.split):
-            raise UsageError(
-                f"the teacher was trained on another split, that of task {other.task.id}: it may know test "
-                f"classes of {spec.task.id}",
-                way_out="a teacher that was trained on the same data set and split",
-            )
-        drawn = {"augmentation"}
-        theirs, ours = (run.track.images.model_dump(exclude=drawn) for run in (other, spec))
-        if theirs != ours:
-            raise UsageError(
-                f"the teacher sees other pixels: its track {other.track.id} prepares images in another way "
-                f"than {spec.track.id}",
-                way_out="a teacher whose track has the same size, channels, mean, std and crop",
-            )
+        if isinstance(part, FinishedNetwork):
+            check_teacher(spec, part.spec)
 
 
-def _read(folder: Path, digest: str) -> tuple[RunSpec, bytes]:
-    """The run's spec and the bytes of its weights."""
+def check_teacher(spec: RunSpec, other: RunSpec) -> None:
+    """Refuse `other` as the teacher of `spec`, where it knows its test classes or sees other pixels."""
+    if (other.task.dataset, other.task.split) != (spec.task.dataset, spec.task.split):
+        raise UsageError(
+            f"the teacher was trained on another split, that of task {other.task.id}: it may know test "
+            f"classes of {spec.task.id}",
+            way_out="a teacher that was trained on the same data set and split",
+        )
+    drawn = {"augmentation"}
+    theirs, ours = (run.track.images.model_dump(exclude=drawn) for run in (other, spec))
+    if theirs != ours:
+        raise UsageError(
+            f"the teacher sees other pixels: its track {other.track.id} prepares images in another way "
+            f"than {spec.track.id}",
+            way_out="a teacher whose track has the same size, channels, mean, std and crop",
+        )
+
+
+def _read(folder: Path) -> tuple[RunSpec, bytes, str]:
+    """The run's spec, the bytes of its weights, and the digest of both."""
     directory = RunDirectory(folder)
     if not directory.trained.exists():
         raise UsageError(
             "no finished run is here",
             place=folder,
-            way_out="the folder of one (a record says its run_key), e.g. --set teacher.run=runs/RUN_KEY",
+            way_out="--protocol distillation/v1, which trains a teacher; or the folder of a finished run: "
+            "--set teacher.run=runs/RUN_KEY",
         )
     try:
         spec = RunSpec.from_file(directory.spec)
         content = directory.weights(spec.protocol.reported).read_bytes()
     except (OSError, ValidationError, ValueError) as error:
         raise DataError(f"the run cannot be read: {error}", place=folder) from error
-    found = hashlib.sha256(spec.key.encode() + content).hexdigest()
+    return spec, content, hashlib.sha256(spec.key.encode() + content).hexdigest()
+
+
+def _named(folder: Path, digest: str) -> tuple[RunSpec, bytes]:
+    """The run's spec and the bytes of its weights, if they are those that `digest` names."""
+    spec, content, found = _read(folder)
     if not digest:
         raise UsageError(
             "a finished run needs its digest, so that a record says which it was",

@@ -6,7 +6,7 @@ import functools
 import importlib.metadata
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -14,9 +14,12 @@ import torch
 from dmlbench.errors import UsageError
 from dmlbench.protocols import load_protocol, load_track
 from dmlbench.run.components import check_components
+from dmlbench.run.finished import check_teacher
 from dmlbench.run.methods import resolve_method
 from dmlbench.run.noises import chosen_noises, knows_noise
 from dmlbench.run.tasks import task_named
+from dmlbench.run.teaching import left_open, pinned
+from dmlbench.spec.method import Method
 from dmlbench.spec.protocol import ProfileName, Protocol, Scored
 from dmlbench.spec.run import RunSpec
 from dmlbench.spec.task import Task
@@ -37,6 +40,8 @@ class Planned:
     """The text of the published list of wrong labels, where the noise is one."""
     oracle: bool = False
     """Whether the recipe was told something that only core knows."""
+    needs: tuple[Planned, ...] = ()
+    """Runs that have to be done before: the teacher, and the plain student."""
 
 
 def plan(
@@ -62,7 +67,7 @@ def plan(
     """
     the_task = task_named(task)
     the_protocol = load_protocol(protocol or the_task.protocol)
-    the_track = load_track(track or the_task.track)
+    the_track = load_track(track or _usual_track(the_protocol, the_task))
     if profile not in the_protocol.profiles:
         raise UsageError(
             f"protocol {the_protocol.id} has no profile {profile!r}",
@@ -75,12 +80,15 @@ def plan(
     chosen = list(range(rules.seeds)) if seeds is None else list(seeds)
     device = _usable(numerics) if numerics else best_numerics()
     the_noises, listed = chosen_noises(the_protocol, noises, noise_list)
+    changes = pinned(changes)
+    lessons = _Lessons(the_protocol, the_task, the_track, task, profile, scored, device)
     runs = []
     for name in methods:
         full_id, method = resolve_method(name, changes)
         home = full_id.partition(":")[0]
         sources = check_components(method, the_task, the_track, home)
         for noise, seed in itertools.product(the_noises, chosen):
+            teacher, plain = lessons.teacher(method), lessons.plain(full_id, seed)
             spec = RunSpec(
                 name=full_id,
                 method=method,
@@ -93,10 +101,82 @@ def plan(
                 torch=_torch_minor(),
                 sources=sources,
                 noise=noise,
+                teacher=teacher.spec.key if teacher else None,
+                plain=plain.spec.key if plain else None,
             )
+            if teacher is not None:
+                check_teacher(spec, teacher.spec)
             oracle = noise is not None and knows_noise(method, the_track, noise, home)
-            runs.append(Planned(spec, scored, listed, oracle))
+            needs = tuple(need for need in (teacher, plain) if need is not None)
+            runs.append(Planned(spec, scored, listed, oracle, needs))
     return runs
+
+
+def in_waves(runs: Sequence[Planned]) -> list[list[Planned]]:
+    """`runs` last, before them what they need, and what that needs; nothing comes twice but in the last."""
+    waves = [list(runs)]
+    while needs := {need.spec.key: need for planned in waves[0] for need in planned.needs}:
+        waves.insert(0, list(needs.values()))
+    done: set[str] = set()
+    for wave in waves[:-1]:
+        wave[:] = [planned for planned in wave if planned.spec.key not in done]
+        done |= {planned.spec.key for planned in wave}
+    return [wave for wave in waves if wave]
+
+
+@dataclass(frozen=True)
+class _Lessons:
+    """The runs that those of a command need under a protocol of teachers and students."""
+
+    rules: Protocol
+    task: Task
+    track: Track
+    called: str
+    """The task as the user named it."""
+    profile: ProfileName
+    scored: Scored
+    numerics: str
+    made: dict[tuple[str, str, str, int], Planned] = field(default_factory=dict)
+
+    def teacher(self, method: Method) -> Planned | None:
+        """The protocol's teacher, unless the recipe names its own."""
+        lessons = self.rules.distillation
+        if lessons is None or (method.teacher is not None and not left_open(method)):
+            return None
+        return self._plan(lessons.teacher, lessons.rules, self.task.track, lessons.seed)
+
+    def plain(self, full_id: str, seed: int) -> Planned | None:
+        """The plain student that this method is held against, unless it is the one."""
+        lessons = self.rules.distillation
+        if lessons is None or full_id == resolve_method(lessons.plain)[0]:
+            return None
+        return self._plan(lessons.plain, self.rules.id, self.track.id, seed)
+
+    def _plan(self, method: str, protocol: str, track: str, seed: int) -> Planned:
+        key = (method, protocol, track, seed)
+        if key not in self.made:
+            (self.made[key],) = plan(
+                [method],
+                protocol=protocol,
+                task=self.called,
+                track=track,
+                profile=self.profile,
+                seeds=[seed],
+                score_test=self.scored == "test",
+                numerics=self.numerics,
+            )
+        return self.made[key]
+
+
+def _usual_track(protocol: Protocol, task: Task) -> str:
+    if protocol.distillation is None:
+        return task.track
+    if task.student_track is None:
+        raise UsageError(
+            f"task {task.id} names no track for students, and {protocol.id} is about small ones",
+            way_out="--track TRACK; the teacher is trained on the task's own",
+        )
+    return task.student_track
 
 
 def _check_split(protocol: Protocol, task: Task) -> None:

@@ -16,6 +16,7 @@ from dmlbench.run.labelling import noisy
 from dmlbench.run.limits import Limits
 from dmlbench.run.planner import Planned
 from dmlbench.run.process import Watched, wait_for
+from dmlbench.run.teaching import as_if_taught
 from dmlbench.spec.run import RunSpec
 from dmlbench.train.board import beat
 
@@ -40,13 +41,16 @@ def precheck(
     bounds = limits or Limits()
     bounds = Limits(min(bounds.stall_minutes, _LONGEST_MINUTES), bounds.memory_gib, bounds.by_system)
     while todo:
-        built = _build_apart(todo, [lists[spec.key] for spec in todo], data.folder, bounds)
+        built = _build_apart(todo, [lists[spec.key] for spec in todo], data.folder, out, bounds)
         todo = todo[built + 1 :]  # the one after the last that was built has ended the process
 
 
-def _build_apart(specs: Sequence[RunSpec], lists: Sequence[str | None], folder: Path, limits: Limits) -> int:
+def _build_apart(
+    specs: Sequence[RunSpec], lists: Sequence[str | None], folder: Path, out: Path, limits: Limits
+) -> int:
     """Build the recipes in a process of its own; how many it came through."""
-    process = Watched("check", _build_all, (specs, lists, str(folder)), limits=limits, log=None, show=_talk)
+    work = (specs, lists, str(folder), str(out))
+    process = Watched("check", _build_all, work, limits=limits, log=None, show=_talk)
     reports: list[dict[str, Any]] = []
     try:
         while process.process.is_alive() and not process.excess():
@@ -67,13 +71,14 @@ def _build_all(
     specs: Sequence[RunSpec],
     lists: Sequence[str | None],
     folder: str,
+    out: str,
 ) -> None:
     data = Prepared.open(Path(folder))
     for spec, listed in zip(specs, lists, strict=True):
         try:
             # Not even here does a component see a true label where there is noise.
             train = noisy(spec, data, listed)[0] if spec.noise else data.train
-            check_finished(spec, build_recipe(spec, train).teacher)
+            check_finished(spec, build_recipe(as_if_taught(spec, Path(out)), train, Path(out)).teacher)
         except DmlbenchError as error:
             report({"refused": error})
             return

@@ -41,6 +41,7 @@ def write_record(planned: Planned, directory: RunDirectory, run_id: str) -> Reco
         images_seen=trained["images_seen"],
         extra_forwards=trained["extra_forwards"],
         dimension=embedded["dimension"],
+        teacher_parameters=embedded.get("teacher_parameters", 0),
         inference_parameters=trained["inference_parameters"],
         digests={**planned.spec.digests(), "data": scores["data"]},
         costs=_costs(planned, trained),

@@ -14,6 +14,7 @@ from dmlbench.results import classes as class_files
 from dmlbench.run.assemble import opened
 from dmlbench.run.directory import RunDirectory
 from dmlbench.run.gallery_scores import GalleryScores
+from dmlbench.run.lessons import held_against
 from dmlbench.run.measuring import measured
 from dmlbench.run.pair_scores import PairScores
 from dmlbench.run.roc_picture import roc_picture
@@ -61,6 +62,8 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
         dropped = load_file(directory.dropped)["dropped"]
         found |= drop_scores(truly_labelled(data.train, opened(spec, directory, folder).train), dropped)
     kept = dict.fromkeys((protocol.primary, *(name for name in PER_CLASS if name in protocol.metrics)))
+    if protocol.distillation is not None:
+        found |= held_against(spec, directory, scored, side, found[protocol.primary], list(kept))
     sums = reported.class_sums(side.labels, kept)
     digest = class_files.write(
         directory.classes(scored),

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from dmlbench.data.store import Prepared
+from dmlbench.errors import ContractError
 from dmlbench.files import replacing, write_json
 from dmlbench.run.assemble import (
     build_recipe,
@@ -24,6 +25,7 @@ from dmlbench.run.assemble import (
 )
 from dmlbench.run.directory import RunDirectory
 from dmlbench.run.measuring import measured
+from dmlbench.run.teaching import state_digest
 from dmlbench.spec.run import RunSpec
 from dmlbench.train.embedding import embed_rows
 from dmlbench.train.loop import Trainer
@@ -42,8 +44,8 @@ def train(directory: RunDirectory, folder: Path, report: Report) -> None:
     """
     spec = RunSpec.from_file(directory.spec)
     data = opened(spec, directory, folder)
-    recipe = build_recipe(spec, data.train)
-    write_json(directory.components, used_components(recipe))
+    recipe = build_recipe(spec, data.train, directory.root.parent)
+    write_json(directory.components, used_components(recipe, spec.teacher))
     run = _Training(spec, directory, data, recipe)
     if spec.method.trains:
         run.resume()
@@ -62,6 +64,7 @@ class _Training:
         self.data = data
         self.recipe = recipe
         self.trainer: Trainer | None = build_trainer(spec, recipe, data) if spec.method.trains else None
+        self.teacher = state_digest(recipe.teacher)
         self.log: list[dict[str, Any]] = []
         self.mark = 0
         self.seconds = 0.0
@@ -100,7 +103,12 @@ class _Training:
         self.log, self.mark, self.seconds = state["log"], state["mark"], state["seconds"]
 
     def finish(self) -> None:
-        """Write the last weights and say what training took."""
+        """Write the last weights and say what training took. `ContractError` for a teacher that learnt."""
+        if state_digest(self.recipe.teacher) != self.teacher:
+            raise ContractError(
+                "the teacher has changed in training: its weights, or statistics of its BatchNorm",
+                way_out="a teacher in evaluation mode, whose buffers nobody writes to",
+            )
         self._save_weights(LAST)
         trainer = self.trainer
         dropped = trainer.dropped() if trainer else None

@@ -67,6 +67,19 @@ class Gallery(Spec):
         return self
 
 
+class Distillation(Spec):
+    """Who teaches, and what students are held against: runs that core makes once, before the students'."""
+
+    teacher: Id
+    """The method that the teacher is trained by, on the task's own track."""
+    rules: ProtocolId
+    """The protocol that the teacher is trained under."""
+    seed: int = Field(ge=0)
+    """The teacher's: all students of a comparison have one teacher."""
+    plain: Id
+    """The method that the plain student is trained by: the student's track and seed, and no teacher."""
+
+
 class Protocol(Spec):
     """Splits, selection, scoring and repeats; everything that a method may not choose."""
 
@@ -91,6 +104,8 @@ class Protocol(Spec):
     """Which pairs, where the form is `pairs`."""
     gallery: Gallery | None = Field(default=None, json_schema_extra=ADDED)
     """Who asks whom, where the form is `gallery`. `bits64/METRIC` is then a metric of binary codes."""
+    distillation: Distillation | None = Field(default=None, json_schema_extra=ADDED)
+    """Who teaches, where students learn from a finished run."""
 
     metrics: tuple[str, ...] = Field(min_length=1)
     primary: str

@@ -77,6 +77,8 @@ class Record(Spec):
     extra_forwards: int = 0
     dimension: int = 0
     inference_parameters: int = 0
+    teacher_parameters: int = Field(default=0, json_schema_extra=ADDED)
+    """Of the network that taught, where one did."""
     digests: dict[str, Digest] = Field(default_factory=dict)
     """protocol, task, track, method, data"""
     components: list[UsedComponent] = Field(default_factory=list)

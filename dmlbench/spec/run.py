@@ -39,6 +39,10 @@ class RunSpec(Spec):
     train_version: int = TRAIN_VERSION
     noise: Noise | None = Field(default=None, json_schema_extra=ADDED)
     """The wrong labels that training and validation get."""
+    teacher: str | None = Field(default=None, json_schema_extra=ADDED)
+    """The key of the run that the protocol's teacher is, unless the recipe names its own."""
+    plain: str | None = Field(default=None, json_schema_extra=ADDED)
+    """The key of the plain student's run, which this one is held against."""
 
     @property
     def task_id(self) -> str:

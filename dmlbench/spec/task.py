@@ -49,6 +49,8 @@ class Task(Spec):
     split: Split
     track: Id = Field(json_schema_extra=PROSE)
     """The track used when none is named."""
+    student_track: Id | None = Field(default=None, json_schema_extra=PROSE)
+    """The track used when none is named and a teacher, trained on `track`, is to be learnt from."""
     protocol: str = Field(default="zero-shot/v1", json_schema_extra=PROSE)
     fingerprint: Digest | None = None
     """sha256 over (path, source sha256, class, labels) of every item, sorted; None: the task does not say."""

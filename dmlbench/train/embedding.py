@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float, Int, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from dmlbench.data.augment import to_input
 from dmlbench.data.whole import WholePictures
@@ -39,6 +39,20 @@ def embed_rows(
         shown = {name: column[part].to(recipe.device) for name, column in columns.items()}
         features, maps = recipe.model.features(Scope(values={"images": images, **shown}))
         chunks.append(read_out(recipe.model, recipe.method, features, maps, recipe.combiner).float().cpu())
+    return torch.cat(chunks)
+
+
+@torch.no_grad()
+def embed_images(
+    network: nn.Module,
+    store: UInt8[Tensor, "all height width channel"],
+    rows: Int[Tensor, " n"],
+    pipeline: ImagePipeline,
+) -> Float[Tensor, "n dim"]:
+    """What a network of images alone makes of the store's `rows`, in fp32 on the CPU, in evaluation mode."""
+    network.eval()
+    device = next(network.parameters()).device
+    chunks = [network(to_input(store[part], pipeline, device)).float().cpu() for part in rows.split(CHUNK)]
     return torch.cat(chunks)
 
 
