@@ -24,6 +24,9 @@ def split_items(items: Sequence[Item], split: Split) -> dict[Side, list[Item]]:
     if split.rule == "within-class":
         groups = _classes_by_group(items, whole_classes=False)
         side_of = _within_class(groups, split)
+    elif split.rule == "identities":
+        groups = _classes_by_group(items, whole_classes=False)
+        side_of = _identities(items, groups, split)
     elif split.rule == "by-group":
         groups = _classes_by_group(items)
         may_train = _everywhere(items, split.across) if split.across else groups.keys()
@@ -166,6 +169,43 @@ def _within_class(groups: dict[str, set[str]], split: Split) -> dict[str, Side]:
         for place, group in enumerate(own):
             later: Side = "validation" if place < trains + validates else "test"
             sides[group] = "train" if place < trains else later
+    return sides
+
+
+def _identities(items: Sequence[Item], groups: dict[str, set[str]], split: Split) -> dict[str, Side]:
+    """Every class may be on every side; an identity is on one, as the items say or by the deal into folds."""
+    sides: dict[str, Side] = {}
+    if any(item.part for item in items):
+        for item in items:
+            if not item.part:
+                raise DataError(f"{item.path} is on no side", way_out="train, validation or test")
+            if sides.setdefault(item.group, item.part) != item.part:
+                raise DataError(
+                    f"identity {item.group!r} is on two sides: {sides[item.group]} and {item.part}",
+                    place=item.place or item.path,
+                    way_out="whoever trained is known already: all pictures of one go to one side",
+                )
+        trains = [group for group in seeded_order(groups, split.seed) if sides[group] == "train"]
+        if split.validation is not None and "validation" not in sides.values():
+            for group in trains[: round(split.validation * len(trains))]:
+                sides[group] = "validation"
+    else:
+        if split.folds is None or split.fold is None:
+            raise SpecError("the rule 'identities' needs `folds` and `fold`", place="split")
+        if len(groups) < split.folds:
+            raise DataError(f"{len(groups)} identities make no {split.folds} folds", way_out="fewer folds")
+        validates = (split.fold + 1) % split.folds
+        for place, group in enumerate(seeded_order(groups, split.seed)):
+            later: Side = "validation" if place % split.folds == validates else "train"
+            sides[group] = "test" if place % split.folds == split.fold else later
+    trained = {label for group, labels in groups.items() if sides[group] == "train" for label in labels}
+    for group, labels in groups.items():
+        if unknown := sorted(labels - trained):
+            raise DataError(
+                f"class {unknown[0]!r} is on the side {sides[group]!r} and does not train",
+                place=f"identity {group!r}",
+                way_out="other folds, or a data set without this class",
+            )
     return sides
 
 

@@ -9,12 +9,12 @@ import torch
 
 from dmlbench.data.gallery import column_of, domains_of
 from dmlbench.data.pairs import across_of
+from dmlbench.data.split import Side
 from dmlbench.data.store import DOMAIN, Part, Prepared, TestLabels
 from dmlbench.errors import DataError, RunError
 from dmlbench.registry.registry import digest_of
 from dmlbench.run.directory import RunDirectory
 from dmlbench.run.teaching import taught
-from dmlbench.spec.protocol import Scored
 from dmlbench.spec.run import RunSpec
 from dmlbench.train.images import TrainingImages
 from dmlbench.train.loop import Trainer
@@ -44,14 +44,15 @@ def shown_columns(spec: RunSpec, part: Part) -> dict[str, torch.Tensor]:
 
 
 def embedded_images(
-    spec: RunSpec, data: Prepared, side: Scored
+    spec: RunSpec, data: Prepared, side: Side
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The rows of the side's images, and what the protocol lets a backbone see of each beside its pixels.
 
     Of test images that is their domain at most.
     """
-    if side == "validation":
-        return data.validation.rows, shown_columns(spec, data.validation)
+    if side != "test":
+        part = data.validation if side == "validation" else data.train
+        return part.rows, shown_columns(spec, part)
     shown = {DOMAIN} & {*spec.protocol.columns}
     return data.test_rows, {name: _shown(spec, name, data.test_domain) for name in shown}
 

@@ -63,6 +63,7 @@ class RunDirectory:
         return self.root / f"{which}.safetensors"
 
     def embeddings(self, scored: str, which: str) -> Path:
+        """`scored` may be `train` here, where scores rest on the training images too."""
         return self.root / f"embeddings.{scored}.{which}.safetensors"
 
     def embedded(self, scored: str) -> Path:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from dmlbench.data.split import Side
 from dmlbench.files import replacing, write_json
 from dmlbench.run.assemble import build_recipe, embedded_images, opened
 from dmlbench.run.directory import TEACHER, RunDirectory
@@ -23,16 +24,20 @@ from dmlbench.train.recipe import Recipe
 
 
 def embed(directory: RunDirectory, folder: Path, scored: Scored) -> None:
-    """Write the embeddings of the validation images or of the unlabelled, shuffled test images."""
+    """Write the embeddings of the validation images or of the unlabelled, shuffled test images.
+
+    Where scores rest on the training images too, also theirs, in the order of `Prepared.train`.
+    """
     started = time.perf_counter()
     spec = RunSpec.from_file(directory.spec)
     data = opened(spec, directory, folder)
     runs = directory.root.parent
     recipe = build_recipe(spec, data.train, runs)
-    rows, columns = embedded_images(spec, data, scored)
+    sides: tuple[Side, ...] = (scored, "train") if spec.protocol.against_training else (scored,)
     teacher = teacher_network(spec, recipe.teacher, runs)
     taught: dict[str, Any] = {}
     if teacher is not None:
+        rows, _ = embedded_images(spec, data, scored)
         seen = embed_images(teacher, data.images, rows, spec.track.images)
         _save(directory.embeddings(scored, TEACHER), seen)
         parameters = sum(p.numel() for p in teacher.parameters())
@@ -40,9 +45,11 @@ def embed(directory: RunDirectory, folder: Path, scored: Scored) -> None:
     dimension = 0
     for which in (SELECTED, LAST):
         _load_weights(recipe, load_file(directory.weights(which)))
-        embeddings = embed_rows(recipe, data.images, rows, columns, spec.track.images)
-        dimension = embeddings.shape[1]
-        _save(directory.embeddings(scored, which), embeddings)
+        for side in sides:
+            rows, columns = embedded_images(spec, data, side)
+            embeddings = embed_rows(recipe, data.images, rows, columns, spec.track.images)
+            dimension = embeddings.shape[1]
+            _save(directory.embeddings(side, which), embeddings)
     took = {"dimension": dimension, **taught, "seconds": time.perf_counter() - started}
     write_json(directory.embedded(scored), took)
 

@@ -9,11 +9,15 @@ from torch import Tensor
 
 from dmlbench.data.store import Part, TestLabels
 from dmlbench.run.assemble import labels_of
+from dmlbench.run.class_scores import ClassScores, class_scores
 from dmlbench.run.gallery_scores import GalleryScores, gallery_scores
+from dmlbench.run.known import Known
 from dmlbench.run.pair_scores import PairScores, pair_scores
 from dmlbench.score import Scores, score
 from dmlbench.spec.protocol import Scored
 from dmlbench.spec.run import RunSpec
+
+Measured = Scores | PairScores | GalleryScores | ClassScores
 
 
 def measured(
@@ -22,9 +26,16 @@ def measured(
     part: Part | TestLabels,
     embeddings: Float[Tensor, "item dim"],
     metrics: Sequence[str],
-) -> Scores | PairScores | GalleryScores:
-    """The protocol's `metrics` of one side's embeddings, which are row-aligned with `part`."""
+    known: Known | None = None,
+) -> Measured:
+    """The protocol's `metrics` of one side's embeddings, which are row-aligned with `part`.
+
+    `known` are the training images, where scores rest on them (`Protocol.against_training`).
+    """
     protocol = spec.protocol
+    if protocol.classes is not None:
+        assert known is not None
+        return class_scores(spec, part, embeddings, metrics, known)
     if protocol.gallery is not None:
         return gallery_scores(spec, protocol.gallery, side, part, embeddings, metrics)
     if protocol.pairs is None:

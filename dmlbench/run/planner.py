@@ -29,6 +29,9 @@ from dmlbench.train.numerics import Numerics, best_numerics
 _CLASSES_ON_ALL_SIDES = ("multi-label", "low-shot", "expression")
 """Families whose training and test images may be of one class."""
 
+_EVERYWHERE = ("within-class", "identities")
+"""Rules of splits that leave every class on every side."""
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -180,7 +183,12 @@ def _usual_track(protocol: Protocol, task: Task) -> str:
 
 
 def _check_split(protocol: Protocol, task: Task) -> None:
-    if task.split.rule == "within-class" and protocol.family not in _CLASSES_ON_ALL_SIDES:
+    if protocol.classes is not None and task.split.rule != "identities":
+        raise UsageError(
+            f"task {task.id} does not split identities, and {protocol.id} is about known classes of new ones",
+            way_out=f"--protocol {task.protocol}, or a task whose split has the rule 'identities'",
+        )
+    if task.split.rule in _EVERYWHERE and protocol.family not in _CLASSES_ON_ALL_SIDES:
         raise UsageError(
             f"task {task.id} has every class on every side, and {protocol.id} is about classes never seen",
             way_out=f"--protocol {task.protocol}, or a task whose classes are split",

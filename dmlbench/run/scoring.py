@@ -12,16 +12,17 @@ from dmlbench.data.store import Prepared
 from dmlbench.files import write_json, write_text
 from dmlbench.results import classes as class_files
 from dmlbench.run.assemble import opened
+from dmlbench.run.class_scores import ClassScores
 from dmlbench.run.directory import RunDirectory
 from dmlbench.run.gallery_scores import GalleryScores
+from dmlbench.run.known import Known
 from dmlbench.run.lessons import held_against
-from dmlbench.run.measuring import measured
+from dmlbench.run.measuring import Measured, measured
 from dmlbench.run.pair_scores import PairScores
 from dmlbench.run.roc_picture import roc_picture
 from dmlbench.run.training import LAST, SELECTED
-from dmlbench.score import Scores
 from dmlbench.score.dropping import drop_scores
-from dmlbench.spec.protocol import Scored
+from dmlbench.spec.protocol import Protocol, Scored
 from dmlbench.spec.run import RunSpec
 
 PER_CLASS = ("recall_at_1",)
@@ -42,6 +43,7 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
             side,
             load_file(directory.embeddings(scored, which))["embeddings"],
             protocol.metrics,
+            _training_images(protocol, data, directory, which),
         )
         for which in (SELECTED, LAST)
     }
@@ -58,6 +60,8 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
     if isinstance(reported, GalleryScores):
         found |= reported.gap
         more["gallery"] = reported.said()
+    if isinstance(reported, ClassScores):
+        more["classification"] = reported.said()
     if directory.dropped.exists():
         dropped = load_file(directory.dropped)["dropped"]
         found |= drop_scores(truly_labelled(data.train, opened(spec, directory, folder).train), dropped)
@@ -89,9 +93,14 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
     )
 
 
-def _selected_beside_last(
-    results: dict[str, Scores | PairScores | GalleryScores], primary: str
-) -> dict[str, float]:
+def _training_images(protocol: Protocol, data: Prepared, directory: RunDirectory, which: str) -> Known | None:
+    """The training images, truly labelled, where scores rest on them."""
+    if not protocol.against_training:
+        return None
+    return Known(data.train, load_file(directory.embeddings("train", which))["embeddings"])
+
+
+def _selected_beside_last(results: dict[str, Measured], primary: str) -> dict[str, float]:
     """How the checkpoint that noisy validation labels chose does, and what training on from it took away."""
     selected, last = (results[which].metrics[primary] for which in (SELECTED, LAST))
     return {f"selected/{primary}": selected, f"gap/{primary}": selected - last}

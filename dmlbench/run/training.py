@@ -19,11 +19,13 @@ from dmlbench.files import replacing, write_json
 from dmlbench.run.assemble import (
     build_recipe,
     build_trainer,
+    embedded_images,
     opened,
     shown_columns,
     used_components,
 )
 from dmlbench.run.directory import RunDirectory
+from dmlbench.run.known import Known
 from dmlbench.run.measuring import measured
 from dmlbench.run.teaching import state_digest
 from dmlbench.spec.run import RunSpec
@@ -137,12 +139,24 @@ class _Training:
         columns = shown_columns(self.spec, part)
         embeddings = embed_rows(self.recipe, self.data.images, part.rows, columns, self.spec.track.images)
         protocol = self.spec.protocol
-        scores = measured(self.spec, "validation", part, embeddings, [protocol.primary])
+        scores = measured(
+            self.spec, "validation", part, embeddings, [protocol.primary], self._training_images()
+        )
         images = self.trainer.images_seen if self.trainer else 0
         self.log.append({"images": images, "losses": losses, "validation": scores.metrics[protocol.primary]})
         if self._best() is self.log[-1]:
             self._save_weights(SELECTED)
         write_json(self.directory.log, self.log)
+
+    def _training_images(self) -> Known | None:
+        """The training images as they are embedded now, where scores rest on them."""
+        if not self.spec.protocol.against_training:
+            return None
+        rows, columns = embedded_images(self.spec, self.data, "train")
+        return Known(
+            self.data.train,
+            embed_rows(self.recipe, self.data.images, rows, columns, self.spec.track.images),
+        )
 
     def _best(self) -> dict[str, Any]:
         """The log's entry that is selected; on equal scores the earliest."""

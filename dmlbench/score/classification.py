@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from dmlbench.errors import UsageError
@@ -64,15 +66,7 @@ def class_mean_accuracy(
 
     Raises `UsageError` for a distance in which a mean is not the nearest point of all.
     """
-    if distance not in ("cosine", "euclidean"):
-        raise UsageError(
-            f"class_mean_accuracy has no meaning in the {distance} distance",
-            way_out="cosine, euclidean, or knn_accuracy_at_K",
-        )
-    place = unit if distance == "cosine" else torch.Tensor.double
-    items = place(gallery.double())
-    classes, index, sizes = torch.unique(gallery_labels, return_inverse=True, return_counts=True)
-    sums = items.new_zeros(len(classes), items.shape[1]).index_add_(0, index, items)
+    place, classes, sums, sizes = _class_sums(gallery, gallery_labels, distance)
     shares = []
     height = max(1, _ELEMENTS // len(classes))
     for start in range(0, len(queries), height):
@@ -89,11 +83,63 @@ def class_mean_accuracy(
             alone = _nearness_of_pairs(points, without, distance).masked_fill_(rest == 0, -torch.inf)
             held_out = near.gather(1, wanted[:, None]).squeeze(1)
             near.scatter_(1, wanted[:, None], torch.where(itself, alone, held_out)[:, None])
-        best = near.amax(dim=1, keepdim=True)
-        nearest = near >= best - _SAME * (1 + best.abs() + points.square().sum(dim=1, keepdim=True))
+        nearest = _nearest(points, near)
         own_share = nearest.gather(1, wanted[:, None]).squeeze(1) / nearest.sum(dim=1).double()
         shares.append(torch.where(known, own_share, 0.0))
     return torch.cat(shares)
+
+
+def nearest_class(
+    queries: Float[Tensor, "query dim"],
+    gallery: Float[Tensor, "item dim"],
+    gallery_labels: Int[Tensor, " item"],
+    distance: str = "cosine",
+) -> Int[Tensor, " query"]:
+    """The class whose mean of gallery items is nearest, as in `class_mean_accuracy`; of several the smallest.
+
+    >>> points = torch.tensor([[0.0], [2.0], [9.0]])
+    >>> nearest_class(torch.tensor([[4.0], [6.0]]), points, torch.tensor([3, 3, 8]), "euclidean")
+    tensor([3, 8])
+    """
+    place, classes, sums, sizes = _class_sums(gallery, gallery_labels, distance)
+    means = sums / sizes[:, None]
+    chosen = []
+    for rows in queries.split(max(1, _ELEMENTS // len(classes))):
+        points = place(rows.double())
+        with full_precision():
+            chosen.append(_nearest(points, _nearness(points, means, distance)).int().argmax(dim=1))
+    return classes[torch.cat(chosen)]
+
+
+def _class_sums(
+    gallery: Float[Tensor, "item dim"], labels: Int[Tensor, " item"], distance: str
+) -> tuple[
+    Callable[[Tensor], Tensor],
+    Int[Tensor, " class"],
+    Float[Tensor, "class dim"],
+    Int[Tensor, " class"],
+]:
+    """How rows are placed before they are added up, the classes, their sums and their sizes."""
+    if distance not in ("cosine", "euclidean"):
+        raise UsageError(
+            f"class means have no meaning in the {distance} distance",
+            way_out="cosine, euclidean, or knn_accuracy_at_K",
+        )
+    place = unit if distance == "cosine" else torch.Tensor.double
+    items = place(gallery.double())
+    classes, index, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
+    return (
+        place,
+        classes,
+        items.new_zeros(len(classes), items.shape[1]).index_add_(0, index, items),
+        sizes,
+    )
+
+
+def _nearest(points: Tensor, near: Float[Tensor, "query class"]) -> Bool[Tensor, "query class"]:
+    """All that are as near as the nearest one."""
+    best = near.amax(dim=1, keepdim=True)
+    return near >= best - _SAME * (1 + best.abs() + points.square().sum(dim=1, keepdim=True))
 
 
 def _nearness(points: Tensor, means: Tensor, distance: str) -> Float[Tensor, "query class"]:

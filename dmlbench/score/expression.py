@@ -5,6 +5,8 @@ Matrices add up: the sum over cross-subject folds gives the pooled accuracy.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from jaxtyping import Int
@@ -74,3 +76,11 @@ def mean_class_accuracy(matrix: Int[Tensor, "class class"]) -> float:
     """
     items = matrix.sum(dim=1)
     return float((matrix.diagonal().double() / items)[items > 0].mean())
+
+
+#: The metrics that are read off a matrix.
+OF_MATRIX: dict[str, Callable[[Int[Tensor, "class class"]], float]] = {
+    "accuracy": accuracy,
+    "macro_f1": macro_f1,
+    "mean_class_accuracy": mean_class_accuracy,
+}

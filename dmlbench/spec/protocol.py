@@ -80,6 +80,15 @@ class Distillation(Spec):
     """The method that the plain student is trained by: the student's track and seed, and no teacher."""
 
 
+class Classes(Spec):
+    """Items are put into classes that were trained: the one whose mean of training images is nearest."""
+
+    hidden: Id
+    """Column of finer classes, which no component may see; scored where a data set has it."""
+    seed: int
+    """Of the clusterings, and of the draws that say what chance gives."""
+
+
 class Protocol(Spec):
     """Splits, selection, scoring and repeats; everything that a method may not choose."""
 
@@ -90,9 +99,10 @@ class Protocol(Spec):
     task: Id = Field(default="emoji", json_schema_extra=PROSE)
     """The task used when none is named."""
 
-    form: Literal["self", "pairs", "gallery"]
+    form: Literal["self", "pairs", "gallery", "classes"]
     """`self`: every item is a query, ranked against all others. `pairs`: pairs of items are told apart.
-    `gallery`: some items are queries, ranked against a gallery of others."""
+    `gallery`: some items are queries, ranked against a gallery of others. `classes`: items are put into the
+    classes that were trained, and ranked as under `self`."""
     columns: tuple[Id, ...] = ()
     """Data set columns that components may ask for beside labels, e.g. `domain`."""
     labels: Literal["one", "several"] = Field(default="one", json_schema_extra=ADDED)
@@ -106,6 +116,8 @@ class Protocol(Spec):
     """Who asks whom, where the form is `gallery`. `bits64/METRIC` is then a metric of binary codes."""
     distillation: Distillation | None = Field(default=None, json_schema_extra=ADDED)
     """Who teaches, where students learn from a finished run."""
+    classes: Classes | None = Field(default=None, json_schema_extra=ADDED)
+    """What lies below the classes, where the form is `classes`."""
 
     metrics: tuple[str, ...] = Field(min_length=1)
     primary: str
@@ -138,7 +150,7 @@ class Protocol(Spec):
     @model_validator(mode="after")
     def _says_what_its_form_needs(self) -> Protocol:
         ranking = {"ties": self.ties, "tie_seed": self.tie_seed, "lone": self.lone}
-        own = {"pairs": self.pairs, "gallery": self.gallery}
+        own = {"pairs": self.pairs, "gallery": self.gallery, "classes": self.classes}
         wanted = {*(() if self.form == "pairs" else ranking), *own.keys() & {self.form}}
         for name, value in {**ranking, **own}.items():
             if (value is not None) != (name in wanted):
@@ -147,3 +159,17 @@ class Protocol(Spec):
         if self.form == "pairs" and self.labels == "several":
             raise ValueError("a pair is of one class or of two, and items with several labels have none")
         return self
+
+    @model_validator(mode="after")
+    def _nobody_sees_what_is_hidden(self) -> Protocol:
+        if self.classes is not None:
+            if self.classes.hidden in self.columns:
+                raise ValueError(f"{self.classes.hidden!r} is hidden, and components may ask for `columns`")
+            if self.labels == "several":
+                raise ValueError("an item is put into one class, and items with several labels have none")
+        return self
+
+    @property
+    def against_training(self) -> bool:
+        """Whether scores rest on embeddings of the training images too."""
+        return self.form == "classes"

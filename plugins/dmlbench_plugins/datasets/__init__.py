@@ -45,6 +45,14 @@ def offered() -> Iterator[DatasetPlugin]:
         "keywords by emojilib, Mu-An Chiou, through em-keyboard",
     )
     yield DatasetPlugin(
+        id="emoji-faces",
+        target=f"{__name__}.emoji_faces:EmojiFaces",
+        extra="emoji",
+        summary="129 emoji faces in 14 expressions, each drawn by three hands.",
+        licence="CC-BY 4.0 (Twemoji), CC BY-SA 4.0 (OpenMoji), OFL 1.1 (Noto Emoji)",
+        attribution="Twemoji by Twitter and contributors; OpenMoji, openmoji.org; Noto Emoji by Google",
+    )
+    yield DatasetPlugin(
         id="emoji-line-colour",
         target=f"{__name__}.emoji_line_colour:EmojiLineColour",
         extra="emoji",
