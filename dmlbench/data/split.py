@@ -47,7 +47,7 @@ def split_items(items: Sequence[Item], split: Split) -> dict[Side, list[Item]]:
     return sides
 
 
-def seeded_order(names: Iterable[str], seed: int) -> list[str]:
+def seeded_order(names: Iterable[str], seed: int | str) -> list[str]:
     """`names` shuffled by their digests: no library's random generator, so no library's update moves it."""
     return sorted(names, key=lambda name: (hashlib.sha256(f"{seed}/{name}".encode()).digest(), name))
 

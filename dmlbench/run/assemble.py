@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from dmlbench.data.gallery import column_of, domains_of
 from dmlbench.data.pairs import across_of
@@ -23,8 +24,9 @@ from dmlbench.train.recipe import Recipe
 
 
 def opened(spec: RunSpec, directory: RunDirectory, folder: Path) -> Prepared:
-    """The prepared data as the run's components may know it: with label noise, the true labels stay shut."""
-    return Prepared.open(folder, directory.labels if spec.noise is not None else None)
+    """The prepared data as the run's components may know it: true labels, or those of scored images, stay
+    shut where others are told."""
+    return Prepared.open(folder, directory.labels if spec.told_apart else None)
 
 
 def shown_columns(spec: RunSpec, part: Part) -> dict[str, torch.Tensor]:
@@ -139,6 +141,12 @@ def build_trainer(spec: RunSpec, recipe: Recipe, data: Prepared) -> Trainer:
         budget=spec.budget,
         extra_forwards=spec.protocol.extra_forwards,
     )
+
+
+def scored_with(spec: RunSpec, recipe: Recipe) -> dict[str, nn.Module]:
+    """The components beside the network that scores depend on: their state is kept with its weights."""
+    parts = {"combiner": recipe.combiner, "classifier": recipe.classifier if spec.protocol.shots else None}
+    return {name: part.module for name, part in parts.items() if part and part.module is not None}
 
 
 def used_components(recipe: Recipe, teacher: str | None = None) -> list[dict[str, object]]:

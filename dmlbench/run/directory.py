@@ -21,8 +21,14 @@ class RunDirectory:
 
     @property
     def labels(self) -> Path:
-        """The folder of the wrong labels that training and validation get, in runs with label noise."""
+        """The folder of what training and validation are told of the items, where that is not what the data
+        set says: with label noise wrong classes, with few images those alone that may be learnt from."""
         return self.root / "labels"
+
+    @property
+    def held(self) -> Path:
+        """Rows of the base classes' scored images, where novel classes are added to them: bare numbers."""
+        return self.labels / "held.json"
 
     @property
     def noise_list(self) -> Path:

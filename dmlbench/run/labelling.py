@@ -1,4 +1,4 @@
-"""The stage `label`: wrong labels for training and validation, before any component sees one."""
+"""The stage `label`: what training and validation are told of the items, before any component sees one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from dmlbench.data.noise import CLUSTER_SIDE, corrupt
 from dmlbench.data.noise_list import read_noise_list
+from dmlbench.data.shots import divided, part_of
 from dmlbench.data.store import TRAIN, VALIDATION, Part, Prepared
 from dmlbench.files import write_json
 from dmlbench.run.directory import RunDirectory
@@ -20,14 +21,28 @@ from dmlbench.train.randomness import generator
 
 
 def label(directory: RunDirectory, folder: Path) -> None:
-    """Write the labels that the run in `directory` trains and is selected on. No plugin runs here."""
+    """Write what the run in `directory` trains and is selected on. No plugin runs here."""
     spec = RunSpec.from_file(directory.spec)
     data = Prepared.open(folder)
     listed = directory.noise_list.read_text(encoding="utf-8") if directory.noise_list.exists() else None
-    train, validation = noisy(spec, data, listed)
     directory.labels.mkdir(exist_ok=True)
+    train, validation = told(spec, data, listed)
+    if spec.protocol.shots is not None:
+        cut = divided(spec.protocol.shots, data.train, f"task {spec.task.id}", novel=False)
+        write_json(directory.held, {"rows": data.train.rows[cut.scored].tolist()})
     write_json(directory.labels / VALIDATION, validation.to_json())
     write_json(directory.labels / TRAIN, train.to_json())  # last: it marks the end of the stage
+
+
+def told(spec: RunSpec, data: Prepared, listed: str | None = None) -> tuple[Part, Part]:
+    """Training and validation items as the run's components know them; `listed` as in `noisy`.
+
+    With few images of novel classes, base classes train on their pool; all of the validation side is known.
+    """
+    if spec.protocol.shots is not None:
+        cut = divided(spec.protocol.shots, data.train, f"task {spec.task.id}", novel=False)
+        return part_of(data.train, cut.pool), data.validation
+    return noisy(spec, data, listed) if spec.noise else (data.train, data.validation)
 
 
 def noisy(spec: RunSpec, data: Prepared, listed: str | None = None) -> tuple[Part, Part]:

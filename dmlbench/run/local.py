@@ -208,7 +208,7 @@ class _Engine:
             "embed": directory.embedded(scored),
             "score": directory.scores(scored),
         }
-        if run.planned.spec.noise is None:
+        if not run.planned.spec.told_apart:
             del marks["label"]
         return next((stage for stage in STAGES if stage in marks and not marks[stage].exists()), None)
 

@@ -26,7 +26,7 @@ from dmlbench.spec.task import Task
 from dmlbench.spec.track import Track
 from dmlbench.train.numerics import Numerics, best_numerics
 
-_CLASSES_ON_ALL_SIDES = ("multi-label", "low-shot", "expression")
+_CLASSES_ON_ALL_SIDES = ("multi-label", "expression")
 """Families whose training and test images may be of one class."""
 
 _EVERYWHERE = ("within-class", "identities")

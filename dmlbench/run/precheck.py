@@ -12,7 +12,7 @@ from dmlbench.errors import DmlbenchError
 from dmlbench.run.assemble import build_recipe
 from dmlbench.run.directory import RunDirectory
 from dmlbench.run.finished import check_finished
-from dmlbench.run.labelling import noisy
+from dmlbench.run.labelling import told
 from dmlbench.run.limits import Limits
 from dmlbench.run.planner import Planned
 from dmlbench.run.process import Watched, wait_for
@@ -77,7 +77,7 @@ def _build_all(
     for spec, listed in zip(specs, lists, strict=True):
         try:
             # Not even here does a component see a true label where there is noise.
-            train = noisy(spec, data, listed)[0] if spec.noise else data.train
+            train = told(spec, data, listed)[0]
             check_finished(spec, build_recipe(as_if_taught(spec, Path(out)), train, Path(out)).teacher)
         except DmlbenchError as error:
             report({"refused": error})

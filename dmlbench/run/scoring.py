@@ -20,6 +20,7 @@ from dmlbench.run.lessons import held_against
 from dmlbench.run.measuring import Measured, measured
 from dmlbench.run.pair_scores import PairScores
 from dmlbench.run.roc_picture import roc_picture
+from dmlbench.run.shot_scores import Base, ShotScores, base_of
 from dmlbench.run.training import LAST, SELECTED
 from dmlbench.score.dropping import drop_scores
 from dmlbench.spec.protocol import Protocol, Scored
@@ -36,17 +37,13 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
     protocol = spec.protocol
     data = Prepared.open(folder)  # the true labels, also where training had wrong ones
     side = data.test_labels() if scored == "test" else data.validation
-    results = {
-        which: measured(
-            spec,
-            scored,
-            side,
-            load_file(directory.embeddings(scored, which))["embeddings"],
-            protocol.metrics,
-            _training_images(protocol, data, directory, which),
-        )
-        for which in (SELECTED, LAST)
-    }
+    results = {}
+    for which in (SELECTED, LAST):
+        embedded = load_file(directory.embeddings(scored, which))
+        known: Known | Base | None = _training_images(protocol, data, directory, which)
+        if protocol.shots is not None:
+            known = base_of(spec, protocol.shots, data.train, embedded)
+        results[which] = measured(spec, scored, side, embedded["embeddings"], protocol.metrics, known)
     reported = results[protocol.reported]
     found = dict(reported.metrics)
     if protocol.reported == LAST:
@@ -62,9 +59,13 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
         more["gallery"] = reported.said()
     if isinstance(reported, ClassScores):
         more["classification"] = reported.said()
+    if isinstance(reported, ShotScores):
+        found |= reported.beside
+        more["shots"] = reported.said()
     if directory.dropped.exists():
         dropped = load_file(directory.dropped)["dropped"]
-        found |= drop_scores(truly_labelled(data.train, opened(spec, directory, folder).train), dropped)
+        told = opened(spec, directory, folder).train
+        found |= drop_scores(truly_labelled(data.train if spec.noise else told, told), dropped)
     kept = dict.fromkeys((protocol.primary, *(name for name in PER_CLASS if name in protocol.metrics)))
     if protocol.distillation is not None:
         found |= held_against(spec, directory, scored, side, found[protocol.primary], list(kept))

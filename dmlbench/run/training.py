@@ -21,13 +21,16 @@ from dmlbench.run.assemble import (
     build_trainer,
     embedded_images,
     opened,
+    scored_with,
     shown_columns,
     used_components,
 )
 from dmlbench.run.directory import RunDirectory
 from dmlbench.run.known import Known
 from dmlbench.run.measuring import measured
+from dmlbench.run.shot_scores import Base
 from dmlbench.run.teaching import state_digest
+from dmlbench.score.shots import class_rows
 from dmlbench.spec.run import RunSpec
 from dmlbench.train.embedding import embed_rows
 from dmlbench.train.loop import Trainer
@@ -139,9 +142,8 @@ class _Training:
         columns = shown_columns(self.spec, part)
         embeddings = embed_rows(self.recipe, self.data.images, part.rows, columns, self.spec.track.images)
         protocol = self.spec.protocol
-        scores = measured(
-            self.spec, "validation", part, embeddings, [protocol.primary], self._training_images()
-        )
+        known = self._base() if protocol.shots else self._training_images()
+        scores = measured(self.spec, "validation", part, embeddings, [protocol.primary], known)
         images = self.trainer.images_seen if self.trainer else 0
         self.log.append({"images": images, "losses": losses, "validation": scores.metrics[protocol.primary]})
         if self._best() is self.log[-1]:
@@ -158,6 +160,15 @@ class _Training:
             embed_rows(self.recipe, self.data.images, rows, columns, self.spec.track.images),
         )
 
+    def _base(self) -> Base:
+        """The base classes, to which validation classes are added."""
+        train, rows = self.data.train, self.recipe.class_rows()
+        if rows is not None:
+            return Base(train.classes, rows, learnt=True)
+        columns = shown_columns(self.spec, train)
+        images = embed_rows(self.recipe, self.data.images, train.rows, columns, self.spec.track.images)
+        return Base(train.classes, class_rows(images, train.labels), learnt=False)
+
     def _best(self) -> dict[str, Any]:
         """The log's entry that is selected; on equal scores the earliest."""
         if self.spec.protocol.selection == "last":
@@ -166,8 +177,8 @@ class _Training:
 
     def _save_weights(self, which: str) -> None:
         state = dict(self.recipe.model.state_dict())
-        if self.recipe.combiner and self.recipe.combiner.module is not None:
-            state |= {f"combiner.{k}": v for k, v in self.recipe.combiner.module.state_dict().items()}
+        for name, part in scored_with(self.spec, self.recipe).items():
+            state |= {f"{name}.{k}": v for k, v in part.state_dict().items()}
         with replacing(self.directory.weights(which)) as temporary:
             save_file({name: value.contiguous() for name, value in state.items()}, temporary)
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from dmlbench.spec.component import Component
-from dmlbench.spec.model import PROSE, Id, Number, Setting, Spec
+from dmlbench.spec.model import ADDED, PROSE, Id, Number, Setting, Spec
 
 
 class Term(Component):
@@ -73,6 +73,9 @@ class Method(Spec):
     """Own backbone or heads put a method off the track."""
     distance: Literal["cosine", "euclidean", "poincare"] = "cosine"
     readout: Literal["unit", "raw", "ball", "concat", "fused"] = "unit"
+    novel: Literal["imprinted", "augmented"] = Field(default="imprinted", json_schema_extra=ADDED)
+    """How a class is added from few images, where a protocol does so. `imprinted`: its row is the mean of
+    their embeddings. `augmented`: of five randomly changed views of each."""
 
     @model_validator(mode="after")
     def _refers_to_what_is_there(self) -> Method:

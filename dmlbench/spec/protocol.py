@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dmlbench.spec.model import ADDED, ID_PATTERN, PROSE, Id, Spec
+from dmlbench.spec.model import ADDED, ID_PATTERN, PROSE, Id, Number, Spec
 from dmlbench.spec.noise import Noise
 
 ProtocolId = Annotated[str, Field(pattern=rf"^(?:local/)?{ID_PATTERN}/v[0-9]+$")]
@@ -89,6 +89,25 @@ class Classes(Spec):
     """Of the clusterings, and of the draws that say what chance gives."""
 
 
+class Shots(Spec):
+    """Base classes train; novel ones, those of the side that is scored, are added from few labelled images.
+
+    The images of every class are divided first: base classes train on their pool, the few images of a novel
+    one are drawn from its pool, and all others are scored.
+    """
+
+    seed: int
+    numbers: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    """Images of each novel class. A number that a class has too few images for is left out, for all."""
+    draws: int = Field(ge=2)
+    """How often the few images are drawn anew: metrics are means over the draws."""
+    pool: Number = Field(gt=0, lt=1)
+    """The share of a class's images that is its pool, rounded down, but for one image on either side."""
+    published: tuple[str, ...] = ()
+    """Columns that say `train` or `test` of an image. The first that the data set has stands in place of
+    `pool`."""
+
+
 class Protocol(Spec):
     """Splits, selection, scoring and repeats; everything that a method may not choose."""
 
@@ -99,10 +118,11 @@ class Protocol(Spec):
     task: Id = Field(default="emoji", json_schema_extra=PROSE)
     """The task used when none is named."""
 
-    form: Literal["self", "pairs", "gallery", "classes"]
+    form: Literal["self", "pairs", "gallery", "classes", "shots"]
     """`self`: every item is a query, ranked against all others. `pairs`: pairs of items are told apart.
     `gallery`: some items are queries, ranked against a gallery of others. `classes`: items are put into the
-    classes that were trained, and ranked as under `self`."""
+    classes that were trained, and ranked as under `self`. `shots`: items are put into classes that were
+    trained and classes known by few images."""
     columns: tuple[Id, ...] = ()
     """Data set columns that components may ask for beside labels, e.g. `domain`."""
     labels: Literal["one", "several"] = Field(default="one", json_schema_extra=ADDED)
@@ -118,6 +138,8 @@ class Protocol(Spec):
     """Who teaches, where students learn from a finished run."""
     classes: Classes | None = Field(default=None, json_schema_extra=ADDED)
     """What lies below the classes, where the form is `classes`."""
+    shots: Shots | None = Field(default=None, json_schema_extra=ADDED)
+    """Which images of novel classes are known, where the form is `shots`."""
 
     metrics: tuple[str, ...] = Field(min_length=1)
     primary: str
@@ -150,14 +172,18 @@ class Protocol(Spec):
     @model_validator(mode="after")
     def _says_what_its_form_needs(self) -> Protocol:
         ranking = {"ties": self.ties, "tie_seed": self.tie_seed, "lone": self.lone}
-        own = {"pairs": self.pairs, "gallery": self.gallery, "classes": self.classes}
-        wanted = {*(() if self.form == "pairs" else ranking), *own.keys() & {self.form}}
+        own = {"pairs": self.pairs, "gallery": self.gallery, "classes": self.classes, "shots": self.shots}
+        wanted = {*(() if self.form in ("pairs", "shots") else ranking), *own.keys() & {self.form}}
         for name, value in {**ranking, **own}.items():
             if (value is not None) != (name in wanted):
                 has = "has no" if name not in wanted else "needs"
                 raise ValueError(f"the form {self.form!r} {has} `{name}`")
         if self.form == "pairs" and self.labels == "several":
             raise ValueError("a pair is of one class or of two, and items with several labels have none")
+        if self.form == "shots" and (self.labels == "several" or self.noises):
+            raise ValueError("the form 'shots' is about true classes, one an item")
+        if self.form == "shots" and not self.primary.startswith("accuracy_novel_"):
+            raise ValueError("the form 'shots' selects by novel classes, e.g. accuracy_novel_1")
         return self
 
     @model_validator(mode="after")

@@ -55,6 +55,11 @@ class RunSpec(Spec):
         return self.track.budget[self.profile] if self.method.trains else 0
 
     @property
+    def told_apart(self) -> bool:
+        """Whether training is told something else of the items than the data set says, or not of all."""
+        return self.noise is not None or self.protocol.shots is not None
+
+    @property
     def on_track(self) -> bool:
         """Whether only what a method may choose differs from the track."""
         return self.method.backbone is None and not self.method.heads

@@ -16,6 +16,7 @@ from dmlbench.spec.track import ImagePipeline
 from dmlbench.train.component import Built
 from dmlbench.train.images import TrainingImages
 from dmlbench.train.model import Model
+from dmlbench.train.randomness import generator
 from dmlbench.train.recipe import Recipe
 from dmlbench.train.scope import Scope
 
@@ -54,6 +55,23 @@ def embed_images(
     device = next(network.parameters()).device
     chunks = [network(to_input(store[part], pipeline, device)).float().cpu() for part in rows.split(CHUNK)]
     return torch.cat(chunks)
+
+
+@torch.no_grad()
+def embed_views(
+    recipe: Recipe, images: TrainingImages, count: int, seed: int
+) -> Float[Tensor, "n count dim"]:
+    """As `embed_rows`, of `count` views of each image, changed at random as in training."""
+    model = recipe.model.eval()
+    views = []
+    for view in range(count):
+        drawn = generator(seed, "augment", "views", step=view)
+        chunks = []
+        for part in torch.arange(len(images.labels)).split(CHUNK):
+            features, maps = model.features(Scope(values={"images": images.augmented(part, drawn)}))
+            chunks.append(read_out(model, recipe.method, features, maps, recipe.combiner).float().cpu())
+        views.append(torch.cat(chunks))
+    return torch.stack(views, dim=1)
 
 
 @torch.no_grad()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from dmlbench.errors import ContractError, nearest
 from dmlbench.spec.component import Component
@@ -114,6 +115,15 @@ class Recipe:
     def several_labels(self) -> bool:
         """Whether images have several labels: components are shown those, and no class."""
         return "num_labels" in self.facts
+
+    @property
+    def classifier(self) -> Built | None:
+        """The first term that classifies by a row for each class: its parameter `class_rows`."""
+        return next((term for term in self.terms.values() if hasattr(term.module, "class_rows")), None)
+
+    def class_rows(self) -> Float[Tensor, "num_classes dim"] | None:
+        """The rows that training classes are told by, on the CPU; None where no term keeps any."""
+        return self.classifier.object.class_rows.detach().float().cpu() if self.classifier else None
 
     def at(self, stage: str) -> list[str]:
         """The augmenters that act at `image`, `raw` or `unit`, in recipe order."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from dmlbench.errors import ContractError, nearest
 from dmlbench.train.component import Built
@@ -22,6 +22,7 @@ def check_recipe(recipe: Recipe) -> None:
         if isinstance(term.weight, str):
             kept_scalar(recipe.components, name, term.weight)
     _check_readout(recipe)
+    _check_class_rows(recipe)
     _check_classes(recipe)
     for name, built in recipe.components.items():
         if recipe.several_labels and (function := built.method("relabel")):
@@ -30,6 +31,21 @@ def check_recipe(recipe: Recipe) -> None:
                 place=location(function),
                 way_out="a protocol with one class an image",
             )
+
+
+def _check_class_rows(recipe: Recipe) -> None:
+    """Raise `ContractError` when the rows that a term classifies by are not one for each class."""
+    built = recipe.classifier
+    if built is None:
+        return
+    rows = built.object.class_rows
+    wanted = (recipe.facts.get("num_classes"), recipe.facts["embedding_dim"])
+    if not isinstance(rows, nn.Parameter) or tuple(rows.shape) != wanted:
+        raise ContractError(
+            f"{built.name}: class_rows is {tuple(getattr(rows, 'shape', ())) or type(rows).__name__}",
+            place=location(type(built.object)),
+            way_out="a parameter Float[num_classes embedding_dim], or another name for what it is",
+        )
 
 
 _BY_CLASS = {"num_classes", "class_counts"}

@@ -130,6 +130,12 @@ def offered() -> Iterator[LossPlugin]:
         reference="Zhai, Wu, BMVC 2019, arXiv 1811.12649",
     )
     yield LossPlugin(
+        id="cosine-softmax",
+        target=f"{__name__}.cosine_softmax:CosineSoftmax",
+        summary="Cross-entropy over cosines to one unit row a class, with a learnt scale; rows can be added.",
+        reference="Qi, Brown, Lowe, CVPR 2018, arXiv 1712.07136",
+    )
+    yield LossPlugin(
         id="generalised-cross-entropy",
         target=f"{__name__}.generalised_cross_entropy:GeneralisedCrossEntropy",
         summary="Normalised softmax, bounded so that unlikely labels pull less.",

@@ -8,6 +8,8 @@ _NAMES = (
     "untrained",
     "raw-pixels",
     "normalised-softmax",
+    "weight-imprinting",
+    "weight-imprinting-augmented",
     "contrastive",
     "triplet-semihard",
     "multi-similarity",

@@ -10,7 +10,8 @@ from dmlbench_plugins.datasets.cub200_2011 import Cub200
 from dmlbench.api import DataError
 from dmlbench.data.pictures import UnreadablePicture, read_picture
 from dmlbench.data.prepare import prepare
-from dmlbench.protocols import load_task, load_track
+from dmlbench.data.shots import divided
+from dmlbench.protocols import load_protocol, load_task, load_track
 from dmlbench.spec.task import Split
 
 CLASSES = {1: "001.Black_footed_Albatross", 100: "100.Brown_Pelican", 101: "101.White_Pelican"}
@@ -139,3 +140,17 @@ def test_a_partial_copy_is_prepared_without_what_is_missing(root, tmp_path):
     assert part.left_out == ["images/101.White_Pelican/Bird_0005_5.jpg"]
     assert part.train.columns == {"image_split": ["train", "test"]}
     assert len(part.test_rows) == 1
+
+
+def test_few_photos_are_learnt_from_and_others_scored_as_the_authors_split_says(root, tmp_path):
+    rules, task = load_protocol("low-shot/v1").shots, load_task("cub200-2011-low-shot")
+    assert task.protocol == "low-shot/v1"
+    few = task.model_copy(update={"split": task.split.model_copy(update={"validation_groups": 1})})
+    images = load_track("omniglot-conv4-28px-d128").images
+    data = prepare(few, images, Cub200(), root, tmp_path / "home")
+    for part, novel in ((data.train, False), (data.validation, True), (data.test_labels(), True)):
+        cut = divided(rules, part, "here", novel=novel)
+        sides = dict.fromkeys(cut.pool.tolist(), "train")
+        sides |= dict.fromkeys(cut.scored.tolist(), "test")
+        assert [sides[place] for place in range(len(part.labels))] == part.columns["image_split"]
+    assert data.test_labels().classes == (CLASSES[101],)
