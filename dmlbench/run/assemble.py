@@ -14,6 +14,7 @@ from dmlbench.data.split import Side
 from dmlbench.data.store import DOMAIN, Part, Prepared, TestLabels
 from dmlbench.errors import DataError, RunError
 from dmlbench.registry.registry import digest_of
+from dmlbench.run.clusters import pseudo_labels
 from dmlbench.run.directory import RunDirectory
 from dmlbench.run.teaching import taught
 from dmlbench.spec.run import RunSpec
@@ -140,6 +141,7 @@ def build_trainer(spec: RunSpec, recipe: Recipe, data: Prepared) -> Trainer:
         seed=spec.seed,
         budget=spec.budget,
         extra_forwards=spec.protocol.extra_forwards,
+        labels=pseudo_labels(spec, recipe, labels) if spec.protocol.pseudo_labels else None,
     )
 
 

@@ -22,7 +22,8 @@ class RunDirectory:
     @property
     def labels(self) -> Path:
         """The folder of what training and validation are told of the items, where that is not what the data
-        set says: with label noise wrong classes, with few images those alone that may be learnt from."""
+        set says: with label noise wrong classes, with few images those alone that may be learnt from, with
+        hidden labels clusters."""
         return self.root / "labels"
 
     @property
@@ -39,6 +40,11 @@ class RunDirectory:
     def dropped(self) -> Path:
         """Which training images the method leaves out at the end; not there when it leaves out none ever."""
         return self.root / "dropped.safetensors"
+
+    @property
+    def clusterings(self) -> Path:
+        """Each clustering that labels were made of, for the scorer; only where core makes labels so."""
+        return self.root / "clusterings.safetensors"
 
     @property
     def components(self) -> Path:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-from torch.nn import functional
-
-from dmlbench.data.noise import CLUSTER_SIDE, corrupt
+from dmlbench.data.noise import corrupt
 from dmlbench.data.noise_list import read_noise_list
 from dmlbench.data.shots import divided, part_of
 from dmlbench.data.store import TRAIN, VALIDATION, Part, Prepared
 from dmlbench.files import write_json
+from dmlbench.run.clusters import hidden
 from dmlbench.run.directory import RunDirectory
+from dmlbench.run.pictures import small_pictures
 from dmlbench.spec.run import RunSpec
 from dmlbench.train.randomness import generator
 
@@ -38,7 +35,10 @@ def told(spec: RunSpec, data: Prepared, listed: str | None = None) -> tuple[Part
     """Training and validation items as the run's components know them; `listed` as in `noisy`.
 
     With few images of novel classes, base classes train on their pool; all of the validation side is known.
+    Where labels are hidden there are clusters of the training pictures, and nothing of validation ones.
     """
+    if spec.protocol.pseudo_labels is not None:
+        return hidden(spec, data)
     if spec.protocol.shots is not None:
         cut = divided(spec.protocol.shots, data.train, f"task {spec.task.id}", novel=False)
         return part_of(data.train, cut.pool), data.validation
@@ -64,17 +64,8 @@ def noisy(spec: RunSpec, data: Prepared, listed: str | None = None) -> tuple[Par
             spec.noise,
             part,
             generator(spec.seed, "noise", side),
-            small_pictures=lambda part=part: _small_pictures(data, part),
+            small_pictures=lambda part=part: small_pictures(data, part),
             listed=labels,
         )
         parts.append(drawn)
     return parts[0], parts[1]
-
-
-def _small_pictures(data: Prepared, part: Part) -> Float[Tensor, "item pixels"]:
-    """Each picture at 16 x 16 pixels, 0 to 1."""
-    portions = []
-    for rows in part.rows.split(1024):
-        pictures = data.images[rows].permute(0, 3, 1, 2).float() / 255
-        portions.append(functional.adaptive_avg_pool2d(pictures, CLUSTER_SIDE).flatten(start_dim=1))
-    return torch.cat(portions)

@@ -19,6 +19,7 @@ from dmlbench.run.methods import resolve_method
 from dmlbench.run.noises import chosen_noises, knows_noise
 from dmlbench.run.tasks import task_named
 from dmlbench.run.teaching import left_open, pinned
+from dmlbench.score.faiss_library import faiss
 from dmlbench.spec.method import Method
 from dmlbench.spec.protocol import ProfileName, Protocol, Scored
 from dmlbench.spec.run import RunSpec
@@ -77,6 +78,8 @@ def plan(
             way_out=f"--profile {' or '.join(the_protocol.profiles)}",
         )
     _check_split(the_protocol, the_task)
+    if the_protocol.pseudo_labels is not None:
+        faiss()  # clusters are made by it: say now that it is missing
     _check_budget(the_track, profile)
     rules = the_protocol.profiles[profile]
     scored: Scored = "test" if score_test else rules.scores

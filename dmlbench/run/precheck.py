@@ -10,6 +10,7 @@ from typing import Any
 from dmlbench.data.store import Prepared
 from dmlbench.errors import DmlbenchError
 from dmlbench.run.assemble import build_recipe
+from dmlbench.run.clusters import dealt
 from dmlbench.run.directory import RunDirectory
 from dmlbench.run.finished import check_finished
 from dmlbench.run.labelling import told
@@ -77,7 +78,7 @@ def _build_all(
     for spec, listed in zip(specs, lists, strict=True):
         try:
             # Not even here does a component see a true label where there is noise.
-            train = told(spec, data, listed)[0]
+            train = dealt(data) if spec.protocol.pseudo_labels else told(spec, data, listed)[0]
             check_finished(spec, build_recipe(as_if_taught(spec, Path(out)), train, Path(out)).teacher)
         except DmlbenchError as error:
             report({"refused": error})

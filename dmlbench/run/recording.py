@@ -38,6 +38,7 @@ def write_record(planned: Planned, directory: RunDirectory, run_id: str) -> Reco
         classes=scores["classes"],
         selected_images=trained["selected_images"],
         validation=trained["validation"],
+        pseudo_nmi=scores.get("pseudo_nmi", []),
         images_seen=trained["images_seen"],
         extra_forwards=trained["extra_forwards"],
         dimension=embedded["dimension"],

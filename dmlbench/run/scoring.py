@@ -13,6 +13,7 @@ from dmlbench.files import write_json, write_text
 from dmlbench.results import classes as class_files
 from dmlbench.run.assemble import opened
 from dmlbench.run.class_scores import ClassScores
+from dmlbench.run.clusters import cluster_scores
 from dmlbench.run.directory import RunDirectory
 from dmlbench.run.gallery_scores import GalleryScores
 from dmlbench.run.known import Known
@@ -62,7 +63,10 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
     if isinstance(reported, ShotScores):
         found |= reported.beside
         more["shots"] = reported.said()
-    if directory.dropped.exists():
+    if directory.clusterings.exists():
+        qualities, more["pseudo_nmi"] = cluster_scores(directory, data.train.labels)
+        found |= qualities
+    elif directory.dropped.exists():
         dropped = load_file(directory.dropped)["dropped"]
         told = opened(spec, directory, folder).train
         found |= drop_scores(truly_labelled(data.train if spec.noise else told, told), dropped)

@@ -25,6 +25,7 @@ from dmlbench.run.assemble import (
     shown_columns,
     used_components,
 )
+from dmlbench.run.clusters import save_clusterings
 from dmlbench.run.directory import RunDirectory
 from dmlbench.run.known import Known
 from dmlbench.run.measuring import measured
@@ -34,6 +35,7 @@ from dmlbench.score.shots import class_rows
 from dmlbench.spec.run import RunSpec
 from dmlbench.train.embedding import embed_rows
 from dmlbench.train.loop import Trainer
+from dmlbench.train.pseudo_labels import PseudoLabels
 from dmlbench.train.recipe import Recipe
 
 Report = Callable[[dict[str, Any]], None]
@@ -116,6 +118,8 @@ class _Training:
             )
         self._save_weights(LAST)
         trainer = self.trainer
+        if trainer and isinstance(trainer.labels, PseudoLabels):
+            save_clusterings(trainer.labels, self.directory)
         dropped = trainer.dropped() if trainer else None
         if dropped is not None:
             with replacing(self.directory.dropped) as temporary:
@@ -126,7 +130,7 @@ class _Training:
                 "images_seen": trainer.images_seen if trainer else 0,
                 "extra_forwards": trainer.extra_forwards if trainer else 0,
                 "selected_images": self._best()["images"],
-                "validation": [[entry["images"], entry["validation"]] for entry in self.log],
+                "validation": [[e["images"], e["validation"]] for e in self.log if "validation" in e],
                 "seconds": self.seconds,
                 "steps": trainer.step_number if trainer else 0,
                 "mined": trainer.mined if trainer else {},
@@ -137,18 +141,26 @@ class _Training:
         self.directory.checkpoint.unlink(missing_ok=True)
 
     def validate(self, losses: dict[str, float]) -> None:
-        """Score the validation classes, log it, and keep the weights when they are the ones to select."""
+        """Score the validation classes, log it, and keep the weights when they are the ones to select.
+
+        Where labels are hidden there is nothing to score, and the last weights are selected.
+        """
+        images = self.trainer.images_seen if self.trainer else 0
+        self.log.append({"images": images, "losses": losses})
+        if self.spec.protocol.pseudo_labels is None:
+            self.log[-1]["validation"] = self._validation_score()
+        if self._best() is self.log[-1]:
+            self._save_weights(SELECTED)
+        write_json(self.directory.log, self.log)
+
+    def _validation_score(self) -> float:
         part = self.data.validation
         columns = shown_columns(self.spec, part)
         embeddings = embed_rows(self.recipe, self.data.images, part.rows, columns, self.spec.track.images)
         protocol = self.spec.protocol
         known = self._base() if protocol.shots else self._training_images()
         scores = measured(self.spec, "validation", part, embeddings, [protocol.primary], known)
-        images = self.trainer.images_seen if self.trainer else 0
-        self.log.append({"images": images, "losses": losses, "validation": scores.metrics[protocol.primary]})
-        if self._best() is self.log[-1]:
-            self._save_weights(SELECTED)
-        write_json(self.directory.log, self.log)
+        return scores.metrics[protocol.primary]
 
     def _training_images(self) -> Known | None:
         """The training images as they are embedded now, where scores rest on them."""
@@ -198,7 +210,7 @@ class _Training:
 
     def _progress(self, loss: float | None) -> dict[str, Any]:
         assert self.trainer is not None
-        validation = max((entry["validation"] for entry in self.log), default=None)
+        validation = max((e["validation"] for e in self.log if "validation" in e), default=None)
         return {"images": self.trainer.images_seen, "loss": loss, "validation": validation}
 
 

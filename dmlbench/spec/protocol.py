@@ -108,6 +108,19 @@ class Shots(Spec):
     `pool`."""
 
 
+class PseudoLabels(Spec):
+    """Clusters in place of labels, which nobody but the scorer sees: as many as there are training classes.
+
+    The first are clusters of the pictures themselves, 16 x 16 pixels less their mean, to unit length; later
+    ones of what the network makes of the images. All by k-means, from the run's seed.
+    """
+
+    every: int = Field(ge=1)
+    """Epochs from one clustering to the next."""
+    iterations: int = Field(ge=1)
+    """Of k-means."""
+
+
 class Protocol(Spec):
     """Splits, selection, scoring and repeats; everything that a method may not choose."""
 
@@ -140,6 +153,8 @@ class Protocol(Spec):
     """What lies below the classes, where the form is `classes`."""
     shots: Shots | None = Field(default=None, json_schema_extra=ADDED)
     """Which images of novel classes are known, where the form is `shots`."""
+    pseudo_labels: PseudoLabels | None = Field(default=None, json_schema_extra=ADDED)
+    """How labels are made, where the true ones are hidden."""
 
     metrics: tuple[str, ...] = Field(min_length=1)
     primary: str
@@ -167,6 +182,16 @@ class Protocol(Spec):
             raise ValueError("two kinds of noise have one id")
         if names and self.labels == "several":
             raise ValueError("label noise is about wrong classes, and items with several labels have none")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_hidden_selects_nothing(self) -> Protocol:
+        if self.pseudo_labels is None:
+            return self
+        if self.selection != "last":
+            raise ValueError("where labels are hidden, none can select: `selection` is 'last'")
+        if self.noises or self.columns or self.labels == "several":
+            raise ValueError("where labels are hidden, there is no noise, no column, and one class an item")
         return self
 
     @model_validator(mode="after")

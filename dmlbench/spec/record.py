@@ -73,6 +73,8 @@ class Record(Spec):
     """Images seen at the selected checkpoint."""
     validation: list[tuple[int, float]] = Field(default_factory=list)
     """(images seen, primary metric on the validation classes), in order."""
+    pseudo_nmi: list[tuple[int, float]] = Field(default_factory=list, json_schema_extra=ADDED)
+    """(images seen, NMI of the labels made then against the true ones), in order, where core makes labels."""
     images_seen: int = 0
     extra_forwards: int = 0
     dimension: int = 0

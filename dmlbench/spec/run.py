@@ -57,7 +57,8 @@ class RunSpec(Spec):
     @property
     def told_apart(self) -> bool:
         """Whether training is told something else of the items than the data set says, or not of all."""
-        return self.noise is not None or self.protocol.shots is not None
+        rules = self.protocol
+        return self.noise is not None or rules.shots is not None or rules.pseudo_labels is not None
 
     @property
     def on_track(self) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from dmlbench.errors import ContractError
@@ -13,6 +14,9 @@ from dmlbench.train.calling import judging
 from dmlbench.train.classes import by_class, checked_labels
 from dmlbench.train.component import Built
 from dmlbench.train.scope import Lazy
+
+Embed = Callable[[Int[Tensor, " n"]], Float[Tensor, "n dim"]]
+"""Training indices to raw embeddings, in evaluation mode."""
 
 
 class TrainingLabels:
@@ -29,6 +33,9 @@ class TrainingLabels:
         self._kept = labels.clone()
         self.now = labels.clone()
         self.by_class = by_class(self.now)
+
+    def start_epoch(self, epoch: int, images_seen: int, embed: Embed) -> None:
+        """Labels that were given stay; those that core makes itself may change here."""
 
     def answer(self, built: Built, labels: Any) -> None:
         """Take what a component's event `relabel` returned; None leaves everything as it is."""
@@ -67,11 +74,11 @@ class TrainingLabels:
                 way_out="a component that gives other labels returns them from its event `relabel`",
             )
 
-    def state(self) -> Int[Tensor, " n"] | None:
+    def state(self) -> Any:
         """What a checkpoint has to hold of them."""
         return self.now
 
-    def load(self, state: Int[Tensor, " n"]) -> None:
+    def load(self, state: Any) -> None:
         self.set(state)
 
 
@@ -81,6 +88,9 @@ class TrainingRelevance:
     def __init__(self, relevance: Bool[Tensor, "n labels"]) -> None:
         self._kept = relevance.clone()
         self.now = relevance.clone()
+
+    def start_epoch(self, epoch: int, images_seen: int, embed: Embed) -> None:
+        """They never change."""
 
     def answer(self, built: Built, labels: Any) -> None:
         """Nobody has the event `relabel` here; a recipe with one is refused."""

@@ -26,7 +26,7 @@ from dmlbench.train.embedding import embed_training_images
 from dmlbench.train.finite import check_loss, check_main
 from dmlbench.train.holding import BACKBONE, Holding
 from dmlbench.train.images import TrainingImages
-from dmlbench.train.labels import training_labels
+from dmlbench.train.labels import TrainingLabels, training_labels
 from dmlbench.train.memory import memories, remember
 from dmlbench.train.objective import combine, values_of_terms
 from dmlbench.train.optimisation import MAIN, Optimisation
@@ -41,6 +41,7 @@ class Trainer:
     """Trains `recipe` on `images` until `budget` image views went through the trunk with a gradient.
 
     `extra_forwards`: gradient-free image passes that components may use, in multiples of the budget.
+    `labels`: those that take the place of the images' own.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Trainer:
         seed: int,
         budget: int,
         extra_forwards: int,
+        labels: TrainingLabels | None = None,
     ) -> None:
         self.recipe = recipe
         self.images = images
@@ -63,7 +65,7 @@ class Trainer:
         self.step_number = 0
         self.images_seen = 0
         self.extra_forwards = 0
-        self._labels = training_labels(images.labels, recipe.facts)
+        self.labels = labels or training_labels(images.labels, recipe.facts)
 
         for module in recipe.modules.values():
             module.to(self._device)
@@ -94,9 +96,10 @@ class Trainer:
             epoch=self.step_number // epoch_steps,
             step=self.step_number,
             progress=self.progress,
-            **self._labels.names(),
+            **self.labels.names(),
         )
         if self.step_number % epoch_steps == 0:
+            self.labels.start_epoch(self.step_number // epoch_steps, self.images_seen, self.embed)
             self._start_epoch(scope)
         components = self.recipe.components.values()
         self._holding.hold({name for built in components for name in self._calls.held_by(built, scope)})
@@ -149,7 +152,7 @@ class Trainer:
         sampler = self.recipe.sampler
         drawn = self._calls.call(sampler, "draw", scope, sampler.method("draw"), stream="batches")
         with judging(sampler, "draw"):
-            left_out = self._labels.left_out
+            left_out = self.labels.left_out
             batch = checked_batch(drawn, sampler.entry.plugin.provides, left_out, self._batch_size)
             check_roles(self.recipe, batch)
         return batch
@@ -157,7 +160,7 @@ class Trainer:
     def _look(self, scope: Scope, batch: Batch) -> tuple[Scope, dict[str, Tensor], Int[Tensor, " rows"]]:
         """The batch's images, augmented; the columns of their rows; each row's place in the batch."""
         indices = batch.indices
-        columns = {"indices": indices, **self._labels.columns(indices), **batch.roles}
+        columns = {"indices": indices, **self.labels.columns(indices), **batch.roles}
         columns |= {name: column[indices] for name, column in self.images.columns.items()}
         columns = {name: column.to(self._device) for name, column in columns.items()}
         source = torch.arange(len(indices), device=self._device)
@@ -187,8 +190,8 @@ class Trainer:
             for built in components:
                 self._calls.event(built, "on_train_start", scope)
         for built in components:
-            labels = self._calls.event(built, "relabel", scope.child(**self._labels.names()))
-            self._labels.answer(built, labels)
+            labels = self._calls.event(built, "relabel", scope.child(**self.labels.names()))
+            self.labels.answer(built, labels)
         for built in components:
             self._calls.event(built, "on_epoch_start", scope)
 
@@ -229,7 +232,7 @@ class Trainer:
         model, main = self.recipe.model, self.recipe.main_head
         return {
             "embed": self.embed,
-            "embed_all": lambda: self.embed(torch.arange(len(self._labels.now))),
+            "embed_all": lambda: self.embed(torch.arange(len(self.labels.now))),
             "head": lambda features: model.embed(features, main),
             "to_view": lambda raw, view: model.views(raw, main)[view],
             "parameters": dict(model.named_parameters()),
@@ -258,8 +261,8 @@ class Trainer:
     def dropped(self) -> Bool[Tensor, " num_samples"] | None:
         """Which training images count for nothing now, as components say; None when none says anything."""
         self._calls.begin(self.step_number)
-        left_out = self._labels.left_out
-        scope = self._run_scope.child(**self._labels.names())
+        left_out = self.labels.left_out
+        scope = self._run_scope.child(**self.labels.names())
         said = [bool(left_out.any())]
         for built in self.recipe.components.values():
             found = self._calls.event(built, "dropped", scope)
@@ -272,12 +275,12 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """Everything that resuming needs; raises `ContractError` for state that would be lost."""
         audit(self._untouched, self.recipe.built)
-        self._labels.check()
+        self.labels.check()
         return {
             "step": self.step_number,
             "images_seen": self.images_seen,
             "extra_forwards": self.extra_forwards,
-            "labels": self._labels.state(),
+            "labels": self.labels.state(),
             "mined": dict(self.mined),
             "modules": {name: module.state_dict() for name, module in self.recipe.modules.items()},
             "memories": self.memories.state_dict(),
@@ -289,7 +292,7 @@ class Trainer:
         self.step_number = state["step"]
         self.images_seen = state["images_seen"]
         self.extra_forwards = state["extra_forwards"]
-        self._labels.load(state["labels"])
+        self.labels.load(state["labels"])
         self.mined.update(state.get("mined", {}))
         for name, module in self.recipe.modules.items():
             module.load_state_dict(state["modules"][name])

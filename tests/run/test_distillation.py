@@ -1,6 +1,7 @@
 """Runs that are taught: who the teacher is, what it may know, that it stands still, and what is reported."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -271,7 +272,7 @@ def test_a_student_without_a_plain_one_beside_it_is_no_result(beside):
 def test_a_student_may_teach_the_next_generation(lessons, dmlbench):
     (first,), _ = run(dmlbench, "rkd-d", "--track", "tiny")
     folder = Path("runs") / first["run_key"]
-    (second,), said = run(dmlbench, "rkd-d", "--track", "tiny", "--set", f"teacher.run={folder}")
+    (second,), _ = run(dmlbench, "rkd-d", "--track", "tiny", "--set", f"teacher.run={folder}")
     (named,) = [used for used in second["components"] if used["role"] == "teacher"]
     assert named["settings"]["digest"] == digest_of_run(folder)
     assert second["metrics"]["teacher/map_at_r"] == pytest.approx(first["metrics"]["map_at_r"], abs=0.02)
@@ -298,7 +299,7 @@ def test_a_teacher_does_not_move_in_a_whole_run(lessons, dmlbench):
 def test_a_teacher_that_learns_ends_its_run(lessons, distribution, installed, dmlbench, monkeypatch):
     made = distribution("spoilers", PLUGIN, parts__py=SPOILERS)
     installed(made.site)
-    monkeypatch.setenv("PYTHONPATH", str(made.site))
+    monkeypatch.setenv("PYTHONPATH", str(made.site), prepend=os.pathsep)
     (lessons / "spoiled.toml").write_text(SPOILED)
     (record,), said = run(dmlbench, "./spoiled.toml", status=1)
     assert record["outcome"]["status"] == "failed"

@@ -95,9 +95,11 @@ def store():
 @pytest.fixture
 def make(track, store):
     """`make(method)` is a trainer at its start; `columns` are further columns of the data, `relevance` its
-    labels in place of classes."""
+    labels in place of classes, `made(labels)` those that take the place of the images' own."""
 
-    def trainer(method, *, seed=0, budget=None, columns=None, on=track, extra_forwards=1, relevance=None):
+    def trainer(
+        method, *, seed=0, budget=None, columns=None, on=track, extra_forwards=1, relevance=None, made=None
+    ):
         images, labels = store
         known = {"num_classes": CLASSES, "class_counts": torch.bincount(labels)}
         if relevance is not None:
@@ -114,7 +116,15 @@ def make(track, store):
         recipe = Recipe(method, on, facts, set(columns or {}), numerics, seed)
         rows = torch.arange(len(labels))
         training = TrainingImages(images, rows, labels, columns or {}, on.images, numerics.device)
-        return Trainer(recipe, training, on, seed=seed, budget=budget or 320, extra_forwards=extra_forwards)
+        return Trainer(
+            recipe,
+            training,
+            on,
+            seed=seed,
+            budget=budget or 320,
+            extra_forwards=extra_forwards,
+            labels=made(labels) if made else None,
+        )
 
     return trainer
 
