@@ -65,7 +65,7 @@ def class_scores(
     protocol = spec.protocol
     assert protocol.tie_seed is not None
     assert protocol.lone is not None
-    labels = _as_trained(spec, part, known)
+    labels = as_trained(spec, part, known)
     predictions = nearest_class(embeddings, known.embeddings, known.part.labels, spec.method.distance)
     matrix = confusion(labels, predictions, len(known.part.classes))
     values = {name: function(matrix) for name, function in expression.OF_MATRIX.items() if name in metrics}
@@ -93,7 +93,7 @@ def class_scores(
     )
 
 
-def _as_trained(spec: RunSpec, part: Part | TestLabels, known: Known) -> Int[Tensor, " item"]:
+def as_trained(spec: RunSpec, part: Part | TestLabels, known: Known) -> Int[Tensor, " item"]:
     """The items' classes, numbered as those of the training images."""
     number = {name: label for label, name in enumerate(known.part.classes)}
     if strange := [name for name in part.classes if name not in number]:

@@ -41,6 +41,10 @@ class RunDirectory:
         """Which training images the method leaves out at the end; not there when it leaves out none ever."""
         return self.root / "dropped.safetensors"
 
+    def found(self, which: str) -> Path:
+        """The labels of the training images at that checkpoint, where the method splits classes."""
+        return self.root / f"found.{which}.safetensors"
+
     @property
     def clusterings(self) -> Path:
         """Each clustering that labels were made of, for the scorer; only where core makes labels so."""

@@ -92,6 +92,7 @@ def plan(
     for name in methods:
         full_id, method = resolve_method(name, changes)
         home = full_id.partition(":")[0]
+        _check_means(the_protocol, full_id, method)
         sources = check_components(method, the_task, the_track, home)
         for noise, seed in itertools.product(the_noises, chosen):
             teacher, plain = lessons.teacher(method), lessons.plain(full_id, seed)
@@ -195,6 +196,18 @@ def _check_split(protocol: Protocol, task: Task) -> None:
         raise UsageError(
             f"task {task.id} has every class on every side, and {protocol.id} is about classes never seen",
             way_out=f"--protocol {task.protocol}, or a task whose classes are split",
+        )
+
+
+def _check_means(protocol: Protocol, name: str, method: Method) -> None:
+    """Class means are of flat space, and clusters need faiss: found out now, and not after training."""
+    if protocol.classes is None:
+        return
+    faiss()
+    if method.distance == "poincare":
+        raise UsageError(
+            f"{name} compares by the poincare distance, in which {protocol.id} knows no class means",
+            way_out="a method with the cosine or the euclidean distance",
         )
 
 

@@ -16,6 +16,7 @@ from dmlbench.run.class_scores import ClassScores
 from dmlbench.run.clusters import cluster_scores
 from dmlbench.run.directory import RunDirectory
 from dmlbench.run.gallery_scores import GalleryScores
+from dmlbench.run.hidden_scores import hidden_scores
 from dmlbench.run.known import Known
 from dmlbench.run.lessons import held_against
 from dmlbench.run.measuring import Measured, measured
@@ -38,13 +39,15 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
     protocol = spec.protocol
     data = Prepared.open(folder)  # the true labels, also where training had wrong ones
     side = data.test_labels() if scored == "test" else data.validation
-    results = {}
+    results, rows, trained = {}, {}, {}
     for which in (SELECTED, LAST):
         embedded = load_file(directory.embeddings(scored, which))
-        known: Known | Base | None = _training_images(protocol, data, directory, which)
+        rows[which] = embedded["embeddings"]
+        trained[which] = _training_images(protocol, data, directory, which)
+        known: Known | Base | None = trained[which]
         if protocol.shots is not None:
             known = base_of(spec, protocol.shots, data.train, embedded)
-        results[which] = measured(spec, scored, side, embedded["embeddings"], protocol.metrics, known)
+        results[which] = measured(spec, scored, side, rows[which], protocol.metrics, known)
     reported = results[protocol.reported]
     found = dict(reported.metrics)
     if protocol.reported == LAST:
@@ -58,7 +61,9 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
     if isinstance(reported, GalleryScores):
         found |= reported.gap
         more["gallery"] = reported.said()
-    if isinstance(reported, ClassScores):
+    against = trained[protocol.reported]
+    if isinstance(reported, ClassScores) and protocol.classes is not None and against is not None:
+        found |= hidden_scores(spec, protocol.classes, side, rows[protocol.reported], against)
         more["classification"] = reported.said()
     if isinstance(reported, ShotScores):
         found |= reported.beside
@@ -102,7 +107,12 @@ def _training_images(protocol: Protocol, data: Prepared, directory: RunDirectory
     """The training images, truly labelled, where scores rest on them."""
     if not protocol.against_training:
         return None
-    return Known(data.train, load_file(directory.embeddings("train", which))["embeddings"])
+    found = directory.found(which)
+    return Known(
+        data.train,
+        load_file(directory.embeddings("train", which))["embeddings"],
+        load_file(found)["labels"] if found.exists() else None,
+    )
 
 
 def _selected_beside_last(results: dict[str, Measured], primary: str) -> dict[str, float]:

@@ -191,6 +191,9 @@ class _Training:
         state = dict(self.recipe.model.state_dict())
         for name, part in scored_with(self.spec, self.recipe).items():
             state |= {f"{name}.{k}": v for k, v in part.state_dict().items()}
+        if self.trainer is not None and self.recipe.splits_classes:
+            with replacing(self.directory.found(which)) as temporary:
+                save_file({"labels": self.trainer.labels.now}, temporary)
         with replacing(self.directory.weights(which)) as temporary:
             save_file({name: value.contiguous() for name, value in state.items()}, temporary)
 

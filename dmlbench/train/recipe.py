@@ -125,6 +125,12 @@ class Recipe:
         """The rows that training classes are told by, on the CPU; None where no term keeps any."""
         return self.classifier.object.class_rows.detach().float().cpu() if self.classifier else None
 
+    @property
+    def splits_classes(self) -> bool:
+        """Whether a component may answer more classes than were given."""
+        given = self.facts.get("num_classes", 0)
+        return any(getattr(built.object, "max_classes", 0) > given > 0 for built in self.components.values())
+
     def at(self, stage: str) -> list[str]:
         """The augmenters that act at `image`, `raw` or `unit`, in recipe order."""
         return [name for name, built in self.augmenters.items() if built.entry.plugin.at == stage]

@@ -213,3 +213,96 @@ def test_a_group_of_two_classes_cannot_be_split_within_them():
 def test_within_class_needs_its_shares():
     with pytest.raises(SpecError, match="'within-class' needs"):
         split_items(bursts([5]), Split(rule="within-class", seed=0, train=Decimal("0.5")))
+
+
+# ---- identities
+
+
+def pictures_of(people: int, labels: int = 3, parts: tuple[str, ...] = ("",)) -> list[Item]:
+    """Everyone with every expression, once; the people take turns with `parts`."""
+    return [
+        Item(path=f"{one}/{label}", label=f"e{label}", group=f"p{one}", part=parts[one % len(parts)])
+        for one in range(people)
+        for label in range(labels)
+    ]
+
+
+def identities(fold: int = 0, folds: int = 5, seed: int = 0) -> Split:
+    return Split(rule="identities", seed=seed, folds=folds, fold=fold)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(3, 10), st.integers(0, 30), st.integers(0, 9), seeds)
+def test_an_identity_is_on_one_side_and_every_class_on_all(folds, more, fold, seed):
+    people, fold = folds + more, fold % folds
+    sides = split_items(pictures_of(people), identities(fold, folds, seed))
+    groups = [{item.group for item in sides[side]} for side in SIDES]
+    assert sum(map(len, groups)) == people == len(set.union(*groups))
+    assert all({item.label for item in sides[side]} == {"e0", "e1", "e2"} for side in SIDES)
+    sizes = people // folds, -(-people // folds)
+    assert len(groups[1]) in sizes
+    assert len(groups[2]) in sizes
+
+
+def test_over_all_folds_everyone_tests_once_and_validates_once():
+    for side in ("validation", "test"):
+        seen = [
+            item.group for fold in range(5) for item in split_items(pictures_of(12), identities(fold))[side]
+        ]
+        assert sorted(seen) == sorted(item.group for item in pictures_of(12))
+
+
+def test_who_tests_in_a_fold_validates_in_the_one_before():
+    test = {item.group for item in split_items(pictures_of(12), identities(3))["test"]}
+    assert {item.group for item in split_items(pictures_of(12), identities(2))["validation"]} == test
+
+
+def test_an_identity_on_both_sides_is_named():
+    items = pictures_of(6, parts=("train", "validation", "test"))
+    items.append(Item(path="again", label="e0", group="p0", part="test"))
+    with pytest.raises(DataError, match="identity 'p0' is on two sides: train and test"):
+        split_items(items, Split(rule="identities", seed=0))
+
+
+def test_a_side_that_items_say_counts_and_training_identities_validate_where_none_does():
+    items = pictures_of(20, parts=("train", "train", "train", "test"))
+    sides = split_items(items, Split(rule="identities", seed=0, validation=Decimal("0.2")))
+    groups = {side: {item.group for item in sides[side]} for side in SIDES}
+    assert groups["test"] == {f"p{one}" for one in range(3, 20, 4)}
+    assert len(groups["validation"]) == 3
+    assert not groups["validation"] & (groups["train"] | groups["test"])
+
+
+def test_an_item_without_a_side_among_others_with_one_is_named():
+    items = [*pictures_of(3, parts=("train", "validation", "test")), Item(path="x", label="e0", group="x")]
+    with pytest.raises(DataError, match="x is on no side"):
+        split_items(items, Split(rule="identities", seed=0))
+
+
+def test_a_class_that_does_not_train_is_named():
+    items = [*pictures_of(6), Item(path="x", label="rare", group="p2")]
+    fold = next(
+        f
+        for f in range(3)
+        if any(i.group == "p2" for i in split_items(pictures_of(6), identities(f, 3))["test"])
+    )
+    with pytest.raises(DataError, match="class 'rare' is on the side 'test' and does not train"):
+        split_items(items, identities(fold, 3))
+
+
+def test_more_folds_than_identities_are_an_error():
+    with pytest.raises(DataError, match="4 identities make no 5 folds"):
+        split_items(pictures_of(4), identities())
+
+
+def test_identities_without_sides_need_folds():
+    with pytest.raises(SpecError, match="the rule 'identities' needs `folds` and `fold`"):
+        split_items(pictures_of(4), Split(rule="identities", seed=0))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"folds": 3}, {"fold": 0}, {"folds": 3, "fold": 3}, {"folds": 3, "fold": 0, "rule": "given"}]
+)
+def test_folds_belong_to_identities_and_one_of_them_tests(wrong):
+    with pytest.raises(ValueError, match="belong to the rule 'identities'"):
+        Split(**{"rule": "identities", "seed": 0, **wrong})

@@ -35,6 +35,13 @@ def test_smoke_and_quick_never_look_at_test_classes():
         assert {profiles["smoke"].scores, profiles["quick"].scores} == {"validation"}
 
 
+def test_a_protocol_that_hides_a_column_shows_it_to_nobody():
+    rules = [protocols.load_protocol(name) for name in protocols.locked()["protocol"]]
+    hidden = {one.classes.hidden for one in rules if one.classes is not None}
+    assert hidden == {"subclass"}
+    assert not [one.id for one in rules if hidden & {*one.columns}]
+
+
 @pytest.mark.parametrize(
     ("load", "name", "near"),
     [

@@ -5,7 +5,7 @@ import torch
 
 from dmlbench.errors import UsageError
 from dmlbench.score import score
-from dmlbench.score.classification import class_mean_accuracy, hamming_loss, knn_accuracy
+from dmlbench.score.classification import class_mean_accuracy, hamming_loss, knn_accuracy, nearest_class
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 9])
@@ -80,3 +80,34 @@ def test_hamming_loss_counts_the_labels_that_differ():
     labels, neighbours = torch.tensor([[1, 1, 0]]), torch.tensor([[[1, 0, 0], [1, 1, 1], [0, 0, 1]]])
     assert hamming_loss(labels, neighbours, k=1).item() == pytest.approx(1 / 3)
     assert hamming_loss(labels, neighbours, k=3).item() == pytest.approx((1 + 1 + 3) / 9)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_the_nearest_class_is_that_of_plain_loops_and_earns_what_class_mean_accuracy_gives(distance):
+    generator = torch.Generator().manual_seed(0)
+    gallery = torch.randn(60, 5, generator=generator, dtype=torch.float64)
+    labels = torch.randint(7, (60,), generator=generator) * 3
+    queries = torch.randn(40, 5, generator=generator, dtype=torch.float64)
+    found = nearest_class(queries, gallery, labels, distance)
+    placed = gallery / gallery.norm(dim=1, keepdim=True) if distance == "cosine" else gallery
+    for query, chosen in zip(queries, found.tolist(), strict=True):
+        means = {int(c): placed[labels == c].mean(dim=0) for c in labels.unique()}
+        if distance == "cosine":
+            near = {c: float(query @ mean / (query.norm() * mean.norm())) for c, mean in means.items()}
+        else:
+            near = {c: -float((query - mean).norm()) for c, mean in means.items()}
+        assert chosen == max(near, key=near.__getitem__)
+    truth = torch.randint(7, (40,), generator=generator) * 3
+    earned = class_mean_accuracy(queries, truth, gallery, labels, distance=distance)
+    assert torch.equal(earned, (found == truth).double())
+
+
+def test_of_classes_as_near_the_smallest_is_taken():
+    collapsed = torch.ones(6, 3)
+    labels = torch.tensor([4, 4, 2, 9, 9, 2])
+    assert nearest_class(torch.ones(2, 3), collapsed, labels).tolist() == [2, 2]
+
+
+def test_the_nearest_class_has_no_meaning_in_the_poincare_distance():
+    with pytest.raises(UsageError, match="no meaning in the poincare distance"):
+        nearest_class(torch.ones(2, 3), torch.ones(2, 3), torch.tensor([0, 1]), "poincare")
