@@ -36,6 +36,18 @@ class RunDirectory:
         """The published list that the wrong labels come from, where they do."""
         return self.root / "noise.csv"
 
+    def shown(self, scored: str) -> Path:
+        """The few images of novel classes, where a method trains on them: places and numbers of classes."""
+        return self.root / f"shown.{scored}.json"
+
+    def tuned(self, scored: str, number: int, draw: int) -> Path:
+        """What a method makes of a side that trained on so many images of each of its classes."""
+        return self.root / f"tuned.{scored}.{number}.{draw}.safetensors"
+
+    def tuning(self, scored: str) -> Path:
+        """Marks that training on novel classes is complete, and what it took."""
+        return self.root / f"tuned.{scored}.json"
+
     @property
     def dropped(self) -> Path:
         """Which training images the method leaves out at the end; not there when it leaves out none ever."""

@@ -206,10 +206,14 @@ class _Engine:
             "label": directory.labels / TRAIN,
             "train": directory.trained,
             "embed": directory.embedded(scored),
+            "show": directory.shown(scored),
+            "tune": directory.tuning(scored),
             "score": directory.scores(scored),
         }
         if not run.planned.spec.told_apart:
             del marks["label"]
+        if not run.planned.spec.tunes:
+            del marks["show"], marks["tune"]
         return next((stage for stage in STAGES if stage in marks and not marks[stage].exists()), None)
 
     def _end(self, run: _Active, record: Record) -> None:

@@ -28,6 +28,7 @@ def write_record(planned: Planned, directory: RunDirectory, run_id: str) -> Reco
     trained = read_json(directory.trained)
     embedded = read_json(directory.embedded(scored))
     scores = read_json(directory.scores(scored))
+    tuned = read_json(directory.tuning(scored)) if planned.spec.tunes else {}
     record = Record(
         **_identity(planned, run_id),
         outcome=Outcome(status="ok"),
@@ -39,7 +40,7 @@ def write_record(planned: Planned, directory: RunDirectory, run_id: str) -> Reco
         selected_images=trained["selected_images"],
         validation=trained["validation"],
         pseudo_nmi=scores.get("pseudo_nmi", []),
-        images_seen=trained["images_seen"],
+        images_seen=trained["images_seen"] + tuned.get("images_seen", 0),
         extra_forwards=trained["extra_forwards"],
         dimension=embedded["dimension"],
         teacher_parameters=embedded.get("teacher_parameters", 0),
@@ -47,7 +48,12 @@ def write_record(planned: Planned, directory: RunDirectory, run_id: str) -> Reco
         digests={**planned.spec.digests(), "data": scores["data"]},
         costs=_costs(planned, trained),
         components=[UsedComponent(**used) for used in read_json(directory.components)],
-        seconds={"train": trained["seconds"], "embed": embedded["seconds"], "score": scores["seconds"]},
+        seconds={
+            "train": trained["seconds"],
+            "embed": embedded["seconds"],
+            **({"tune": tuned["seconds"]} if tuned else {}),
+            "score": scores["seconds"],
+        },
         peak_memory_mib=trained["peak_memory_mib"],
     )
     write_json(directory.record(scored), record.model_dump(mode="json"))

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from dmlbench.data.noise import truly_labelled
 from dmlbench.data.store import Prepared
-from dmlbench.files import write_json, write_text
+from dmlbench.files import read_json, write_json, write_text
 from dmlbench.results import classes as class_files
 from dmlbench.run.assemble import opened
 from dmlbench.run.class_scores import ClassScores
@@ -22,7 +22,7 @@ from dmlbench.run.lessons import held_against
 from dmlbench.run.measuring import Measured, measured
 from dmlbench.run.pair_scores import PairScores
 from dmlbench.run.roc_picture import roc_picture
-from dmlbench.run.shot_scores import Base, ShotScores, base_of
+from dmlbench.run.shot_scores import Base, ShotScores, Tuned, base_of
 from dmlbench.run.training import LAST, SELECTED
 from dmlbench.score.dropping import drop_scores
 from dmlbench.spec.protocol import Protocol, Scored
@@ -46,7 +46,8 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
         trained[which] = _training_images(protocol, data, directory, which)
         known: Known | Base | None = trained[which]
         if protocol.shots is not None:
-            known = base_of(spec, protocol.shots, data.train, embedded)
+            tuned = _tuned(directory, scored) if spec.tunes and which == protocol.reported else {}
+            known = base_of(spec, protocol.shots, data.train, embedded, tuned)
         results[which] = measured(spec, scored, side, rows[which], protocol.metrics, known)
     reported = results[protocol.reported]
     found = dict(reported.metrics)
@@ -101,6 +102,13 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
             "seconds": time.perf_counter() - started,
         },
     )
+
+
+def _tuned(directory: RunDirectory, scored: Scored) -> Tuned:
+    """What trainings with novel classes left, by number of images and draw."""
+    few = read_json(directory.shown(scored))
+    keys = [(number, draw) for number in few["numbers"] for draw in range(len(few["places"]))]
+    return {key: load_file(directory.tuned(scored, *key)) for key in keys}
 
 
 def _training_images(protocol: Protocol, data: Prepared, directory: RunDirectory, which: str) -> Known | None:

@@ -22,6 +22,10 @@ from dmlbench.train.randomness import generator
 _NAME = re.compile(r"accuracy_(?P<group>novel|all)_(?P<number>[1-9][0-9]*)")
 
 
+Tuned = Mapping[tuple[int, int], Mapping[str, Tensor]]
+"""By number of images and draw: embeddings of the side's and of held images, and rows of all classes."""
+
+
 @dataclass(frozen=True, eq=False)
 class BaseImages:
     """Embeddings of base classes' images, and their labels."""
@@ -45,15 +49,17 @@ class Base:
     """None while training: what is selected by is novel items alone."""
     views: Float[Tensor, "novel_image view dim"] | None = None
     """Of the side that is added, row-aligned with its items: changed views to add classes by."""
+    tuned: Tuned = field(default_factory=dict)
+    """Where the method trained with the novel classes: what came of it, in place of imprinting."""
 
 
-def base_of(spec: RunSpec, rules: Shots, train: Part, found: Mapping[str, Tensor]) -> Base:
+def base_of(spec: RunSpec, rules: Shots, train: Part, found: Mapping[str, Tensor], tuned: Tuned) -> Base:
     """The base classes from the embeddings that a run left; `train` is the whole training side."""
     cut = divided(rules, train, f"task {spec.task.id}", novel=False)
     images = BaseImages(found["train"], train.labels[cut.pool], found["held"], train.labels[cut.scored])
     rows = found.get("class_rows")
     means = class_rows(images.trained, images.trained_labels) if rows is None else rows
-    return Base(train.classes, means, rows is not None, images, found.get("views"))
+    return Base(train.classes, means, rows is not None, images, found.get("views"), tuned)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +96,8 @@ class ShotScores:
         rules: dict[str, dict[str, dict[str, float]]] = {}
         for name, values in self.per_draw.items():
             rule, _, metric = name.partition("/")
-            found = {"mean": float(values.mean()), "std": _std(values)}
-            rules.setdefault(rule, {})[metric] = found
+            spread = {"std": _std(values)} if len(values) > 1 else {}
+            rules.setdefault(rule, {})[metric] = {"mean": float(values.mean()), **spread}
         return {**self.facts, "rules": rules}
 
 
@@ -129,14 +135,15 @@ def shot_scores(
     labels = part.labels[cut.scored]
     judge = _judge(base, embeddings[cut.scored], labels)
 
+    images = few.places[: rules.tuned_draws] if base.tuned else few.places
     per_draw: dict[str, list[float]] = {}
     by_item: dict[str, Tensor] = {}
-    for rule, number, answer in _answers(rules, judge, few.places, numbers, embeddings, base):
+    for rule, number, answer in _answers(rules, judge, images, numbers, embeddings, base, cut.scored):
         for group, values in judge.grouped(answer).items():
             per_draw.setdefault(f"{rule}/accuracy_{group}_{number}", []).append(float(values.mean()))
             if (rule, group) == ("own", "novel"):
                 name = f"accuracy_novel_{number}"
-                by_item[name] = by_item.get(name, 0) + values / rules.draws
+                by_item[name] = by_item.get(name, 0) + values / len(images)
     drawn = {name: torch.tensor(values, dtype=torch.float64) for name, values in per_draw.items()}
     known = {name: f"own/{name}" for name in metrics if f"own/{name}" in drawn}
     return ShotScores(
@@ -152,7 +159,7 @@ def shot_scores(
             "scored": {"base": judge.items - len(labels), "novel": len(labels)},
             "numbers": numbers,
             "left_out": sorted({number for _, number in wanted.values()} - set(numbers)),
-            "draws": rules.draws,
+            "draws": len(images),
             "rows": "learnt" if base.learnt else "class means",
         },
     )
@@ -174,12 +181,16 @@ def _answers(
     numbers: Sequence[int],
     embeddings: Float[Tensor, "image dim"],
     base: Base,
+    scored: Int[Tensor, " item"],
 ) -> Iterator[tuple[str, int, Answer]]:
     """(rule, number of images, answer), draw after draw: the method's own rule, then the controls."""
     for draw, places in enumerate(shown):
         plain = embeddings[places]
         seen = plain[:, :, None] if base.views is None else base.views[places]
         found = {"own": judge.by_imprinting(seen, numbers)}
+        if base.tuned:
+            found["imprinted"] = found["own"]
+            found["own"] = {n: _of_tuned(judge, base, base.tuned[n, draw], scored) for n in numbers}
         if base.images is not None:
             found["nearest"] = judge.by_nearest(plain, numbers)
             new = random_rows(len(places), plain.shape[2], generator(rules.seed, "shots", step=draw))
@@ -189,15 +200,24 @@ def _answers(
                 yield rule, number, answer
 
 
+def _of_tuned(judge: Judge, base: Base, found: Mapping[str, Tensor], scored: Int[Tensor, " item"]) -> Answer:
+    """By another network than that of the judge: of its rows the base classes' come first."""
+    items = torch.cat([found["held"], found["embeddings"][scored]])
+    count = len(base.classes)
+    return Judge(found["class_rows"][:count], items, judge.own).by_rows(found["class_rows"][count:])
+
+
 def _beside(drawn: Mapping[str, Float[Tensor, " draw"]], number: int) -> dict[str, float]:
     """The controls with the fewest images, and how far the draws are apart there."""
     names = [f"accuracy_{group}_{number}" for group in ("novel", "all")]
     controls = {
         f"{rule}/{name}": float(drawn[f"{rule}/{name}"].mean())
-        for rule in ("nearest", "random")
+        for rule in ("imprinted", "nearest", "random")
         for name in names
+        if f"{rule}/{name}" in drawn
     }
-    return {**controls, f"{names[0]}_draw_std": _std(drawn[f"own/{names[0]}"])}
+    own = drawn[f"own/{names[0]}"]
+    return {**controls, **({f"{names[0]}_draw_std": _std(own)} if len(own) > 1 else {})}
 
 
 def _read(name: str) -> tuple[str, int]:

@@ -14,7 +14,7 @@ from dmlbench.run.process import Watched
 from dmlbench.spec.protocol import Scored
 
 Report = Callable[[dict[str, Any]], None]
-STAGES = ("label", "train", "embed", "score")
+STAGES = ("label", "train", "embed", "show", "tune", "score")
 _NO_PLUGIN = Limits(stall_minutes=math.inf)
 """Core's own work: an exact search of many embeddings takes the time that it takes."""
 
@@ -38,7 +38,7 @@ class Stage:
             name,
             _work,
             (name, str(directory.root), str(folder), scored),
-            limits=_NO_PLUGIN if name in ("label", "score") else limits,
+            limits=_NO_PLUGIN if name in ("label", "show", "score") else limits,
             log=directory.output,
             show=show,
         )
@@ -100,6 +100,14 @@ def _work(
         from dmlbench.run.embedding import embed
 
         embed(directory, data, scored)
+    elif name == "show":
+        from dmlbench.run.showing import show
+
+        show(directory, data, scored)
+    elif name == "tune":
+        from dmlbench.run.tuning import tune
+
+        tune(directory, data, scored, report)
     else:
         from dmlbench.run.scoring import score_run
 

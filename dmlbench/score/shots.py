@@ -115,6 +115,7 @@ class Judge:
     ) -> None:
         self._items = unit(as_embeddings(items, "items").double())
         rows = self._like(rows, "rows")
+        self.own = own
         self.novel = own >= len(rows)
         self._novel_own = torch.where(self.novel, own - len(rows), NONE)
         base_own = torch.where(self.novel, NONE, own)

@@ -73,9 +73,17 @@ class Method(Spec):
     """Own backbone or heads put a method off the track."""
     distance: Literal["cosine", "euclidean", "poincare"] = "cosine"
     readout: Literal["unit", "raw", "ball", "concat", "fused"] = "unit"
-    novel: Literal["imprinted", "augmented"] = Field(default="imprinted", json_schema_extra=ADDED)
+    novel: Literal["imprinted", "augmented", "fine-tuned", "joint"] = Field(
+        default="imprinted", json_schema_extra=ADDED
+    )
     """How a class is added from few images, where a protocol does so. `imprinted`: its row is the mean of
-    their embeddings. `augmented`: of five randomly changed views of each."""
+    their embeddings. `augmented`: of five randomly changed views of each. `fine-tuned`: the method trains on,
+    from imprinted rows, with base classes and the few images. `joint`: it trains with both from the start."""
+
+    @property
+    def trains_on_novel(self) -> bool:
+        """Whether classes are added by training on their few images."""
+        return self.novel in ("fine-tuned", "joint")
 
     @model_validator(mode="after")
     def _refers_to_what_is_there(self) -> Method:

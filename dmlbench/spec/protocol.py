@@ -106,6 +106,13 @@ class Shots(Spec):
     published: tuple[str, ...] = ()
     """Columns that say `train` or `test` of an image. The first that the data set has stands in place of
     `pool`."""
+    tuning: Number = Field(gt=0, le=1)
+    """What a method that trains on with the novel classes may see for each number of images, as a share of
+    the run's budget."""
+    tuning_rate: Number = Field(gt=0, le=1)
+    """The factor on all rates meanwhile."""
+    tuned_draws: int = Field(ge=1)
+    """On how many of the draws, the first ones: each is a training of its own."""
 
 
 class PseudoLabels(Spec):
@@ -209,6 +216,8 @@ class Protocol(Spec):
             raise ValueError("the form 'shots' is about true classes, one an item")
         if self.form == "shots" and not self.primary.startswith("accuracy_novel_"):
             raise ValueError("the form 'shots' selects by novel classes, e.g. accuracy_novel_1")
+        if self.shots is not None and self.shots.tuned_draws > self.shots.draws:
+            raise ValueError("more draws are trained on than there are")
         return self
 
     @model_validator(mode="after")

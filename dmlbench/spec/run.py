@@ -61,6 +61,11 @@ class RunSpec(Spec):
         return self.noise is not None or rules.shots is not None or rules.pseudo_labels is not None
 
     @property
+    def tunes(self) -> bool:
+        """Whether the method trains once more for each few images of novel classes."""
+        return self.protocol.shots is not None and self.method.trains_on_novel
+
+    @property
     def on_track(self) -> bool:
         """Whether only what a method may choose differs from the track."""
         return self.method.backbone is None and not self.method.heads

@@ -34,9 +34,15 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 def _check_class_rows(recipe: Recipe) -> None:
-    """Raise `ContractError` when the rows that a term classifies by are not one for each class."""
+    """Raise `ContractError` when rows that are needed are not there, or are not one for each class."""
     built = recipe.classifier
     if built is None:
+        if recipe.method.trains_on_novel:
+            raise ContractError(
+                f'novel = "{recipe.method.novel}" needs a loss that classifies by a row for each class',
+                place=f"recipe {recipe.method.id}",
+                way_out='a term whose loss keeps `class_rows`, e.g. "dmlbench:cosine-softmax"',
+            )
         return
     rows = built.object.class_rows
     wanted = (recipe.facts.get("num_classes"), recipe.facts["embedding_dim"])

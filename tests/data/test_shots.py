@@ -13,7 +13,16 @@ from dmlbench.errors import DataError
 from dmlbench.protocols import load_protocol
 from dmlbench.spec.protocol import Shots
 
-RULES = Shots(seed=0, numbers=(1, 2, 5), draws=4, pool="0.5", published=("image_split",))
+RULES = Shots(
+    seed=0,
+    numbers=(1, 2, 5),
+    draws=4,
+    pool="0.5",
+    published=("image_split",),
+    tuning="0.2",
+    tuning_rate="0.1",
+    tuned_draws=1,
+)
 
 
 def side(sizes, columns=None, order=None):

@@ -17,12 +17,18 @@ from dmlbench.errors import ContractError, DataError, SpecError, UsageError
 from dmlbench.files import read_json
 from dmlbench.protocols import load_protocol, load_task
 from dmlbench.results import classes as class_files
+from dmlbench.run import tuning
 from dmlbench.run.assemble import build_recipe, build_trainer, opened
 from dmlbench.run.directory import RunDirectory
+from dmlbench.run.embedding import embed
 from dmlbench.run.labelling import label
 from dmlbench.run.planner import plan
+from dmlbench.run.scoring import score_run
 from dmlbench.run.shot_scores import Base, shot_scores
+from dmlbench.run.showing import show
 from dmlbench.run.training import train
+from dmlbench.run.tuning import tune, with_novel
+from dmlbench.score.low_shot import imprint
 from dmlbench.spec.protocol import Protocol
 from dmlbench.spec.toml import build_spec, parse_toml
 
@@ -37,7 +43,15 @@ primary = "accuracy_novel_1"
 selection = "validation"
 validations = 4
 extra_forwards = 1
-shots = { seed = 0, numbers = [1, 2, 5], draws = 3, pool = 0.7 }
+
+[shots]
+seed = 0
+numbers = [1, 2, 5]
+draws = 3
+pool = 0.7
+tuning = 0.2
+tuning_rate = 0.1
+tuned_draws = 1
 
 [profiles]
 smoke = { seeds = 1, scores = "validation" }
@@ -331,3 +345,128 @@ def test_class_rows_are_one_for_each_class(few, data, monkeypatch):
     spec = planned()
     with pytest.raises(ContractError, match="class_rows"):
         build_recipe(spec.model_copy(update={"sources": {}}), data.train)
+
+
+# ---- training with novel classes
+
+
+@pytest.fixture
+def shown_to(few, data):
+    """A run of a method that trains with novel classes, as far as it is shown their images."""
+
+    def make(name):
+        directory = RunDirectory(few / name)
+        directory.root.mkdir()
+        directory.spec.write_text(planned(name).to_json())
+        label(directory, data.folder)
+        train(directory, data.folder, lambda message: None)
+        embed(directory, data.folder, "validation")
+        show(directory, data.folder, "validation")
+        return directory
+
+    return make
+
+
+def test_what_is_shown_is_as_many_places_and_no_class_name(labelled, data):
+    show(labelled, data.folder, "test")
+    said = read_json(labelled.shown("test"))
+    rules, side = planned().protocol.shots, data.test_labels()
+    cut = divided(rules, side, "", novel=True)
+    places = torch.tensor(said["places"])
+    assert said.keys() == {"numbers", "places"}
+    assert places.shape == (1, len(side.classes), 2)  # one draw is trained on
+    assert torch.equal(places, shown(rules, side, cut.pool, "").places[:1])
+    assert not set(places.flatten().tolist()) & set(cut.scored.tolist())
+    assert [side.labels[row].unique().tolist() for row in places[0]] == [
+        [c] for c in range(len(side.classes))
+    ]
+
+
+def test_training_on_starts_where_imprinting_ends(shown_to, data, monkeypatch):
+    """Without a step the network is that of the run, and its rows are those that are imprinted."""
+    directory = shown_to("weight-imprinting-finetuned")
+    seen = []
+
+    def stand_still(spec, recipe, data, part, *rest):
+        seen.append(part)
+        return 0
+
+    monkeypatch.setattr(tuning, "_train", stand_still)
+    tune(directory, data.folder, "validation", lambda message: None)
+    before = load_file(directory.embeddings("validation", "selected"))
+    places = torch.tensor(read_json(directory.shown("validation"))["places"][0])
+    held = read_json(directory.held)["rows"]
+    for number, part in zip((1, 2), seen, strict=True):
+        after = load_file(directory.tuned("validation", number, 0))
+        assert torch.equal(after["embeddings"], before["embeddings"])
+        assert torch.equal(after["held"], before["held"])
+        count = len(data.train.classes)
+        assert torch.equal(after["class_rows"][:count], before["class_rows"])
+        wanted = imprint(before["embeddings"][places[:, :number]])
+        assert torch.allclose(after["class_rows"][count:], wanted)
+        # What trains: base pools, and what is shown; never what is scored.
+        novel = data.validation.rows[places[:, :number]].flatten().tolist()
+        assert part.rows[part.labels >= count].tolist() == novel
+        own = divided(planned().protocol.shots, data.validation, "", novel=True).scored
+        scored_rows = {*held, *data.validation.rows[own].tolist()}
+        assert not scored_rows & set(part.rows.tolist())
+    score_run(directory, data.folder, "validation")
+    rules = read_json(directory.scores("validation"))["shots"]["rules"]
+    assert rules["own"].keys() == rules["imprinted"].keys()
+    for name, value in rules["imprinted"].items():
+        assert rules["own"][name] == pytest.approx(value, abs=1e-9)
+
+
+@pytest.mark.slow
+def test_tuning_moves_the_network_within_its_budget_and_goes_on_after_an_interruption(shown_to, data):
+    directory = shown_to("weight-imprinting-finetuned")
+    told: list[int] = []
+    tune(directory, data.folder, "validation", lambda message: told.append(message["images"]))
+    took = read_json(directory.tuning("validation"))
+    assert took["images_seen"] == 2 * 4 * 30  # batches of ten classes, three images of each
+    first = {n: directory.tuned("validation", n, 0).read_bytes() for n in (1, 2)}
+    before = load_file(directory.embeddings("validation", "selected"))
+    assert not torch.equal(load_file(directory.tuned("validation", 1, 0))["embeddings"], before["embeddings"])
+    directory.tuned("validation", 2, 0).unlink()
+    stamp = directory.tuned("validation", 1, 0).stat().st_mtime_ns
+    tune(directory, data.folder, "validation", lambda message: None)
+    assert directory.tuned("validation", 1, 0).stat().st_mtime_ns == stamp
+    assert directory.tuned("validation", 2, 0).read_bytes() == first[2]
+
+
+@pytest.mark.slow
+def test_a_joint_training_knows_nothing_of_the_run_before(few, run, data):
+    done, records = run("weight-imprinting-joint", "weight-imprinting-finetuned", "--score-test")
+    assert done.status == 0, done.err
+    joint, tuned = records
+    base = joint["validation"][-1][0]
+    assert joint["images_seen"] == 3 * base
+    assert tuned["images_seen"] == base + 2 * 4 * 30
+    for record in records:
+        assert {"imprinted/accuracy_novel_1", "imprinted/accuracy_all_1"} <= record["metrics"].keys()
+        assert "accuracy_novel_1_draw_std" not in record["metrics"]
+        assert record["metrics"].keys() >= {"accuracy_novel_1", "accuracy_novel_2", "accuracy_all_2"}
+        assert set(record["last_metrics"]) <= set(record["metrics"])
+    directories = [RunDirectory(few / "runs" / record["run_key"]) for record in records]
+    starts = [load_file(directory.embeddings("test", "selected"))["embeddings"] for directory in directories]
+    assert torch.equal(*starts)  # the same run before
+    ends = [load_file(directory.tuned("test", 1, 0))["embeddings"] for directory in directories]
+    cosines = [
+        functional.cosine_similarity(start, end).mean() for start, end in zip(starts, ends, strict=True)
+    ]
+    assert cosines[1] > 0.95 > cosines[0]
+
+
+def test_training_with_novel_classes_needs_a_loss_with_a_row_for_each(few, data):
+    spec = planned("contrastive")
+    method = spec.method.model_copy(update={"novel": "fine-tuned"})
+    with pytest.raises(ContractError, match="needs a loss that classifies by a row for each class"):
+        build_recipe(spec.model_copy(update={"method": method}), data.train)
+
+
+def test_novel_classes_are_numbered_after_base_classes():
+    part = side(3, 2)
+    more = with_novel(part, torch.tensor([[50, 51], [60, 61]]))
+    assert more.rows.tolist() == [*range(6), 50, 51, 60, 61]
+    assert more.labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert len(more.classes) == 5

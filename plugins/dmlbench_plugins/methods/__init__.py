@@ -10,6 +10,8 @@ _NAMES = (
     "normalised-softmax",
     "weight-imprinting",
     "weight-imprinting-augmented",
+    "weight-imprinting-finetuned",
+    "weight-imprinting-joint",
     "contrastive",
     "triplet-semihard",
     "multi-similarity",
