@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dmlbench.data.noise import corrupt
 from dmlbench.data.noise_list import read_noise_list
-from dmlbench.data.shots import divided, part_of
+from dmlbench.data.shots import divided, part_of, shown
 from dmlbench.data.store import TRAIN, VALIDATION, Part, Prepared
 from dmlbench.files import write_json
 from dmlbench.run.clusters import hidden
@@ -34,13 +34,17 @@ def label(directory: RunDirectory, folder: Path) -> None:
 def told(spec: RunSpec, data: Prepared, listed: str | None = None) -> tuple[Part, Part]:
     """Training and validation items as the run's components know them; `listed` as in `noisy`.
 
-    With few images of novel classes, base classes train on their pool; all of the validation side is known.
+    With few images of novel classes, base classes train on their pool; all of the validation side is known,
+    and `DataError` says that it has too few images.
     Where labels are hidden there are clusters of the training pictures, and nothing of validation ones.
     """
     if spec.protocol.pseudo_labels is not None:
         return hidden(spec, data)
     if spec.protocol.shots is not None:
-        cut = divided(spec.protocol.shots, data.train, f"task {spec.task.id}", novel=False)
+        rules, place = spec.protocol.shots, f"task {spec.task.id}"
+        cut = divided(rules, data.train, place, novel=False)
+        new = f"{place}, validation side"
+        shown(rules, data.validation, divided(rules, data.validation, new, novel=True).pool, new)
         return part_of(data.train, cut.pool), data.validation
     return noisy(spec, data, listed) if spec.noise else (data.train, data.validation)
 

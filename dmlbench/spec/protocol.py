@@ -212,11 +212,20 @@ class Protocol(Spec):
                 raise ValueError(f"the form {self.form!r} {has} `{name}`")
         if self.form == "pairs" and self.labels == "several":
             raise ValueError("a pair is of one class or of two, and items with several labels have none")
-        if self.form == "shots" and (self.labels == "several" or self.noises):
+        return self
+
+    @model_validator(mode="after")
+    def _classes_are_added_as_it_says(self) -> Protocol:
+        if self.shots is None:
+            return self
+        if self.labels == "several" or self.noises:
             raise ValueError("the form 'shots' is about true classes, one an item")
-        if self.form == "shots" and not self.primary.startswith("accuracy_novel_"):
+        known = {f"accuracy_{group}_{n}" for group in ("novel", "all") for n in self.shots.numbers}
+        if strange := sorted(set(self.metrics) - known):
+            raise ValueError(f"{strange[0]!r} is no metric of the numbers of images that are shown")
+        if not self.primary.startswith("accuracy_novel_"):
             raise ValueError("the form 'shots' selects by novel classes, e.g. accuracy_novel_1")
-        if self.shots is not None and self.shots.tuned_draws > self.shots.draws:
+        if self.shots.tuned_draws > self.shots.draws:
             raise ValueError("more draws are trained on than there are")
         return self
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,9 @@ tuned_draws = 1
 [profiles]
 smoke = { seeds = 1, scores = "validation" }
 """
+
+
+SHOTS = parse_toml(PROTOCOL, place="rules")["shots"]
 
 
 @pytest.fixture
@@ -123,6 +127,12 @@ def test_the_protocol_has_the_numbers_of_the_paper_and_ten_draws():
         ({"labels": "several"}, "the form 'shots' is about true classes, one an item"),
         ({"noises": [{"id": "x", "rule": "symmetric", "rate": 0.1}]}, "about true classes"),
         ({"primary": "accuracy_all_1"}, "selects by novel classes"),
+        (
+            {"metrics": ["accuracy_novel_1", "accuracy_novel_3"]},
+            "'accuracy_novel_3' is no metric of the numbers",
+        ),
+        ({"metrics": ["accuracy_novel_1", "recall_at_1"]}, "'recall_at_1' is no metric of the numbers"),
+        ({"shots": {**SHOTS, "tuned_draws": 4}}, "more draws are trained on than there are"),
     ],
 )
 def test_a_form_has_what_it_needs_and_nothing_of_another(change, said):
@@ -136,6 +146,16 @@ def test_a_task_with_every_class_on_every_side_is_refused():
     assert load_task("grocery-tags").split.rule == "within-class"
     with pytest.raises(UsageError, match="low-shot/v1 is about classes never seen"):
         plan(["contrastive"], protocol="low-shot/v1", task="grocery-tags", profile="smoke")
+
+
+def test_a_side_with_too_few_images_is_refused_before_any_run(few, run):
+    path = few / "local" / "shots" / "v1.toml"
+    metrics = 'metrics = ["accuracy_novel_5"]\nprimary = "accuracy_novel_5"\n'
+    path.write_text(re.sub(r"metrics = .*\nprimary = .*\n", metrics, PROTOCOL).replace("[1, 2, 5]", "[5]"))
+    done, records = run("contrastive")
+    assert (done.status, records) == (2, [])
+    assert "a class has 2 images to learn from; 5 is the least number" in done.err
+    assert not (few / "runs").exists()
 
 
 # ---- who trains
