@@ -15,6 +15,7 @@ from dmlbench.errors import UsageError
 from dmlbench.protocols import load_protocol, load_track
 from dmlbench.run.components import check_components
 from dmlbench.run.finished import check_teacher
+from dmlbench.run.gallery_scores import BITS, CODES
 from dmlbench.run.methods import resolve_method
 from dmlbench.run.noises import chosen_noises, knows_noise
 from dmlbench.run.tasks import task_named
@@ -81,6 +82,7 @@ def plan(
     if the_protocol.pseudo_labels is not None:
         faiss()  # clusters are made by it: say now that it is missing
     _check_budget(the_track, profile)
+    _check_codes(the_protocol, the_track)
     rules = the_protocol.profiles[profile]
     scored: Scored = "test" if score_test else rules.scores
     chosen = list(range(rules.seeds)) if seeds is None else list(seeds)
@@ -208,6 +210,14 @@ def _check_means(protocol: Protocol, name: str, method: Method) -> None:
         raise UsageError(
             f"{name} compares by the poincare distance, in which {protocol.id} knows no class means",
             way_out="a method with the cosine or the euclidean distance",
+        )
+
+
+def _check_codes(protocol: Protocol, track: Track) -> None:
+    if any(name.startswith(CODES) for name in protocol.metrics) and track.dimension < BITS:
+        raise UsageError(
+            f"codes of {BITS} bits need {BITS} dimensions, track {track.id} has {track.dimension}",
+            way_out="a track of more dimensions",
         )
 
 

@@ -55,7 +55,7 @@ class _Sums:
     def __init__(
         self, embeddings: Float[Tensor, "item dim"], labels: Int[Tensor, " item"], classes: Tensor
     ) -> None:
-        index = torch.searchsorted(classes, labels)
+        index = torch.searchsorted(classes, labels.contiguous())
         rows = unit(embeddings.double())
         self.rows = torch.zeros(len(classes), rows.shape[1], dtype=rows.dtype).index_add_(0, index, rows)
         self.counts = torch.bincount(index, minlength=len(classes)).double()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -306,3 +307,42 @@ def test_identities_without_sides_need_folds():
 def test_folds_belong_to_identities_and_one_of_them_tests(wrong):
     with pytest.raises(ValueError, match="belong to the rule 'identities'"):
         Split(**{"rule": "identities", "seed": 0, **wrong})
+
+
+# ---- classes of one domain
+
+
+def of_domains(paired: int, lone: int) -> list[Item]:
+    """Classes with a sketch and a photo, and classes of photos alone."""
+    return [
+        Item(path=f"{label}/{n}", label=f"{label}", group=f"g{label}", columns={"domain": domain})
+        for label in range(paired + lone)
+        for n, domain in enumerate(["photo", "photo", "sketch"] if label < paired else ["photo", "photo"])
+    ]
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(seeds)
+def test_classes_that_lack_a_domain_never_train_and_are_shared_out_as_the_other_sides_are(seed):
+    split = by_group(seed, train="0.5", validation="0.2").model_copy(update={"across": "domain"})
+    sides = split_items(of_domains(60, 100), split)
+    paired = {side: {i.label for i in own if i.columns["domain"] == "sketch"} for side, own in sides.items()}
+    assert {side: len(own) for side, own in paired.items()} == {"train": 30, "validation": 12, "test": 18}
+    lone = {side: {item.label for item in own} - paired[side] for side, own in sides.items()}
+    assert {side: len(own) for side, own in lone.items()} == {"train": 0, "validation": 40, "test": 60}
+
+
+def test_a_group_with_one_class_of_a_single_domain_does_not_train():
+    items = of_domains(60, 100)
+    mixed = [replace(item, group="g0") if item.label == "99" else item for item in items]
+    split = by_group(0, train="0.9", validation="0.05").model_copy(update={"across": "domain"})
+    assert "0" in {item.label for item in split_items(items, split)["train"]}
+    assert "0" not in {item.label for item in split_items(mixed, split)["train"]}
+
+
+def test_a_split_across_a_column_needs_the_column_and_the_rule():
+    split = by_group().model_copy(update={"across": "weather"})
+    with pytest.raises(DataError, match="no 'weather', by which the split tells who may train"):
+        split_items(of_domains(20, 20), split)
+    with pytest.raises(ValueError, match="`across` belongs to the rule 'by-group'"):
+        Split(rule="given", seed=0, across="domain")

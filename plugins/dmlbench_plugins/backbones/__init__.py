@@ -69,6 +69,12 @@ def offered() -> Iterator[BackbonePlugin]:
         reference="Vinyals et al., NeurIPS 2016, arXiv 1606.04080",
     )
     yield BackbonePlugin(
+        id="conv4-conditioned",
+        target=f"{__name__}.conv4_conditioned:Conv4Conditioned",
+        summary="Conv4 whose channels are scaled by the domain of the image.",
+        reference="Liu, Xie, Wang, Yuille, ICCV 2019, arXiv 1904.03208",
+    )
+    yield BackbonePlugin(
         id="global-local",
         target=f"{__name__}.global_local:GlobalLocal",
         role="head",

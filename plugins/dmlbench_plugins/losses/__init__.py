@@ -298,3 +298,23 @@ def offered() -> Iterator[LossPlugin]:
         summary="A learned linear map of the embedding is the teacher's embedding; reads no labels.",
         reference="Romero et al., ICLR 2015, arXiv 1412.6550",
     )
+    yield LossPlugin(
+        id="mathm",
+        target=f"{__name__}.mathm:mathm",
+        summary="Hardest triplets within a domain, across domains and of both, kept in balance.",
+        reference="Huang et al. 2021, arXiv 2112.07966",
+        expected_failures={
+            "gradient/correct": "the weights of the three parts are held: no gradient goes through them"
+        },
+    )
+    yield LossPlugin(
+        id="mathm-hinges",
+        target=f"{__name__}.mathm:mathm_hinges",
+        summary="The hardest triplets of `mathm` as plain hinges, one kind or all.",
+        reference="Huang et al. 2021, arXiv 2112.07966",
+    )
+    yield LossPlugin(
+        id="softmax-unbiased",
+        target=f"{__name__}.softmax_unbiased:SoftmaxUnbiased",
+        summary="Cross-entropy of a linear classifier without a bias.",
+    )

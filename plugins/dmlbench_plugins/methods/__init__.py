@@ -78,6 +78,13 @@ _NAMES = (
     "multi-label-random-triplets",
     "multi-label-all-triplets",
     "multi-label-contrastive",
+    "cross-modal-softmax",
+    "cross-modal-triplet",
+    "cross-modal-softmax-triplet",
+    "mathm",
+    "mathm-released",
+    "mathm-unweighted",
+    "mathm-conditioned",
 )
 
 
