@@ -76,7 +76,7 @@ def own_task(
     found = _measured(
         dataset, items, known / f"{_hex(component, str(root))[:24]}.json", progress, allow_partial
     )
-    rules = {"dataset": component, "split": split, "fingerprint": found["fingerprint"]}
+    rules = {"dataset": component, "split": split, "fingerprint": found["fingerprint"], **_told(items)}
     counts = {side: len({item.label for item in sides[side]}) for side in SIDES}
     told = ", ".join(f"{count:,} {_DOES[side]}" for side, count in counts.items())
     return Task(
@@ -88,6 +88,12 @@ def own_task(
         fingerprint=found["fingerprint"],
         source=str(root),
     )
+
+
+def _told(items: Sequence[Item]) -> dict[str, Any]:
+    """Sides and columns that the items say, e.g. roles: pictures and classes alone do not tell them."""
+    told = [[item.path, item.part, dict(item.columns)] for item in items if item.part or item.columns]
+    return {"told": told} if told else {}
 
 
 _DOES: dict[Side, str] = {"train": "train", "validation": "validate", "test": "test"}

@@ -113,6 +113,37 @@ def test_another_label_is_another_task(tmp_path, class_folders):
     assert fingerprints[0] == fingerprints[1] != fingerprints[2]
 
 
+@pytest.mark.parametrize(("column", "value"), [("role", "query"), ("split", "test")])
+def test_what_a_list_says_of_a_picture_is_in_the_id(tmp_path, class_folders, column, value):
+    class_folders(tmp_path / "photos", classes=12, each=2)
+    lines = [
+        ["path", "label", "split", "role"],
+        *(
+            [
+                f"photos/class {number}/{n}.png",
+                f"class {number}",
+                ("train", "validation", "test")[number % 3],
+                "",
+            ]
+            for number in range(12)
+            for n in range(2)
+        ),
+    ]
+    before = lines[1:3]
+
+    def task():
+        (tmp_path / "a.csv").write_text("\n".join(",".join(line) for line in lines))
+        return own_task("dmlbench:csv", CsvList(), tmp_path / "a.csv", tmp_path / "known")
+
+    first = task()
+    assert task().id == first.id
+    for line in before:
+        line[lines[0].index(column)] = value
+    second = task()
+    assert second.fingerprint == first.fingerprint
+    assert second.id != first.id
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path, class_folders):
     class_folders(tmp_path / "p", 8, 2)
     lines = [f"p/class {c}/{n}.png,{c}\n" for c in range(8) for n in range(2)]
