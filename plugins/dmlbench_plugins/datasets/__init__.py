@@ -157,6 +157,38 @@ def offered() -> Iterator[DatasetPlugin]:
         reference="Barsoum, Zhang, Canton Ferrer, Zhang, ICMI 2016, arXiv 1608.01041",
     )
     yield DatasetPlugin(
+        id="affectnet",
+        target=f"{__name__}.affectnet:AffectNet",
+        summary="291,651 faces from the web in eight expressions (AffectNet).",
+        licence="research under a signed agreement; no redistribution",
+        attribution="Mollahosseini, Hasani, Mahoor, IEEE Transactions on Affective Computing 2017",
+        reference="Mollahosseini, Hasani, Mahoor, IEEE Transactions on Affective Computing 2017",
+    )
+    yield DatasetPlugin(
+        id="ck-plus",
+        target=f"{__name__}.ck_plus:CkPlus",
+        summary="The peaks of 327 sequences in seven expressions, of 123 people (CK+).",
+        licence="non-commercial research, on request",
+        attribution="Lucey, Cohn, Kanade, Saragih, Ambadar, Matthews, CVPR Workshops 2010",
+        reference="Lucey, Cohn, Kanade, Saragih, Ambadar, Matthews, CVPR Workshops 2010",
+    )
+    yield DatasetPlugin(
+        id="bu-3dfe",
+        target=f"{__name__}.bu_3dfe:Bu3dfe",
+        summary="2,500 textures of faces of 100 people, seven expressions in four intensities (BU-3DFE).",
+        licence="a licence agreement with Binghamton University",
+        attribution="Yin, Wei, Sun, Wang, Rosato, Automatic Face and Gesture Recognition 2006",
+        reference="Yin, Wei, Sun, Wang, Rosato, Automatic Face and Gesture Recognition 2006",
+    )
+    yield DatasetPlugin(
+        id="jaffe",
+        target=f"{__name__}.jaffe:Jaffe",
+        summary="213 faces of ten women in seven expressions (JAFFE).",
+        licence="non-commercial research, on request",
+        attribution="Lyons, Akamatsu, Kamachi, Gyoba, Automatic Face and Gesture Recognition 1998",
+        reference="Lyons, Akamatsu, Kamachi, Gyoba, Automatic Face and Gesture Recognition 1998",
+    )
+    yield DatasetPlugin(
         id="uc-merced",
         target=f"{__name__}.uc_merced:UcMerced",
         summary="2,100 aerial pictures of 21 kinds of land.",

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from PIL import Image
 
@@ -21,6 +21,12 @@ PIXELS = ("fer2013.csv", "icml_face_data.csv")
 COMMIT = "ae2128abf776409c93e50cf7c9d87180673314e6"
 SIDE = 48
 PUBLISHED: Published = {"Training": (8, 25060), "PublicTest": (8, 3199), "PrivateTest": (8, 3153)}
+
+SIDES: dict[str, Literal["train", "validation", "test"]] = {
+    "Training": "train",
+    "PublicTest": "validation",
+    "PrivateTest": "test",
+}
 
 
 class Face(NamedTuple):
@@ -41,9 +47,9 @@ class Face(NamedTuple):
 class FerPlus:
     """31,412 grey faces of 48 x 48 pixels in eight expressions, as most of ten people named them.
 
-    The root holds `fer2013new.csv` of FER+ and FER2013 itself, `fer2013.csv` or `icml_face_data.csv`. The
-    column `usage` is the authors' split: it divides pictures, not expressions. `majority` says which faces
-    stay.
+    The root holds `fer2013new.csv` of FER+ and FER2013 itself, `fer2013.csv` or `icml_face_data.csv`. Sides
+    are the authors' split, the column `usage`: it divides pictures, not expressions, and nobody knows who is
+    on them, so that each is its own group. `majority` says which faces stay.
     """
 
     needs_root = True
@@ -78,7 +84,8 @@ class FerPlus:
             Item(
                 path=face.path,
                 label=face.expression,
-                group=face.expression,
+                group=face.path,
+                part=SIDES[face.usage],
                 columns={"usage": face.usage},
             )
             for face in sorted(faces, key=lambda face: face.path)

@@ -50,10 +50,11 @@ def test_faces_with_a_majority_stay(root):
     items = fer.items(root)
     fer.check_counts(items)
     assert [(item.path, item.label, item.columns["usage"], item.part) for item in items] == [
-        ("PrivateTest/00004", "contempt", "PrivateTest", ""),
-        ("PublicTest/00003", "happiness", "PublicTest", ""),
-        ("Training/00000", "neutral", "Training", ""),
+        ("PrivateTest/00004", "contempt", "PrivateTest", "test"),
+        ("PublicTest/00003", "happiness", "PublicTest", "validation"),
+        ("Training/00000", "neutral", "Training", "train"),
     ]
+    assert all(item.group == item.path for item in items)
     for item, face in zip(items, np.array(faces())[[4, 3, 0]], strict=True):
         picture = fer.picture(item, 48)
         assert picture.mode == "L"
