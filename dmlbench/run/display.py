@@ -16,7 +16,8 @@ from dmlbench.spec.record import Outcome, Record
 def label(planned: Planned) -> str:
     """`das seed 0`: short and unique inside a command."""
     noise = f" {planned.spec.noise.id}" if planned.spec.noise else ""
-    return f"{planned.spec.name.removeprefix('dmlbench:')}{noise} seed {planned.spec.seed}"
+    part = f" ({planned.part})" if planned.part else ""
+    return f"{planned.spec.name.removeprefix('dmlbench:')}{noise} seed {planned.spec.seed}{part}"
 
 
 def summary(planned: Planned, record: Record, *, cached: bool, log: Path | None = None) -> str:

@@ -6,7 +6,7 @@ import functools
 import importlib.metadata
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -47,6 +47,8 @@ class Planned:
     """Whether the recipe was told something that only core knows."""
     needs: tuple[Planned, ...] = ()
     """Runs that have to be done before: the teacher, and the plain student."""
+    part: str = ""
+    """What others need it as, where nobody asked for it."""
 
 
 def plan(
@@ -152,19 +154,19 @@ class _Lessons:
         lessons = self.rules.distillation
         if lessons is None or (method.teacher is not None and not left_open(method)):
             return None
-        return self._plan(lessons.teacher, lessons.rules, self.task.track, lessons.seed)
+        return self._plan("teacher", lessons.teacher, lessons.rules, self.task.track, lessons.seed)
 
     def plain(self, full_id: str, seed: int) -> Planned | None:
         """The plain student that this method is held against, unless it is the one."""
         lessons = self.rules.distillation
         if lessons is None or full_id == resolve_method(lessons.plain)[0]:
             return None
-        return self._plan(lessons.plain, self.rules.id, self.track.id, seed)
+        return self._plan("plain student", lessons.plain, self.rules.id, self.track.id, seed)
 
-    def _plan(self, method: str, protocol: str, track: str, seed: int) -> Planned:
+    def _plan(self, part: str, method: str, protocol: str, track: str, seed: int) -> Planned:
         key = (method, protocol, track, seed)
         if key not in self.made:
-            (self.made[key],) = plan(
+            (planned,) = plan(
                 [method],
                 protocol=protocol,
                 task=self.called,
@@ -174,6 +176,7 @@ class _Lessons:
                 score_test=self.scored == "test",
                 numerics=self.numerics,
             )
+            self.made[key] = replace(planned, part=part)
         return self.made[key]
 
 
