@@ -210,7 +210,7 @@ def test_a_recipe_can_be_built_on_every_track_but_for_the_labels_that_it_reads(p
             Recipe(recipe, track, facts, columns, Numerics("cpu-fp32"), seed=0)
         recipe = recipe.model_copy(update={"teacher": Component(component="grey-pixels")})
     if asked_by(recipe, track) & absent:
-        with pytest.raises(ContractError, match="no class" if several else "which nothing in this recipe"):
+        with pytest.raises(ContractError, match="which nothing in this recipe" + "|no class" * several):
             Recipe(recipe, track, facts, columns, Numerics("cpu-fp32"), seed=0)
         return
     built = Recipe(recipe, track, facts, columns, Numerics("cpu-fp32"), seed=0)
