@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from dmlbench import protocols
@@ -6,6 +8,8 @@ from dmlbench.spec.model import digest
 
 #: Never edit a line here. A frozen protocol that has to change becomes `v2`.
 FROZEN: dict[str, str] = {}
+
+PAGES = Path(__file__).parents[2] / "docs" / "protocols"
 
 
 def test_the_lock_says_what_the_files_say():
@@ -33,6 +37,16 @@ def test_smoke_and_quick_never_look_at_test_classes():
     for name in protocols.locked()["protocol"]:
         profiles = protocols.load_protocol(name).profiles
         assert {profiles["smoke"].scores, profiles["quick"].scores} == {"validation"}
+
+
+def test_every_protocol_has_a_page_of_its_own_and_no_page_is_about_another():
+    pages = {page.stem: page.read_text() for page in PAGES.glob("*.md")}
+    known = {name.partition("/")[0]: name for name in protocols.locked()["protocol"]}
+    assert pages.keys() == known.keys()
+    for page, name in known.items():
+        first = pages[page].partition("\n")[0]
+        assert first == f"# {name} ({protocols.load_protocol(name).status})"
+        assert "What a component may see" in pages[page] or "Components see what" in pages[page]
 
 
 def test_a_protocol_that_hides_a_column_shows_it_to_nobody():
