@@ -75,6 +75,7 @@ NETWORKS = {
 }
 DATASETS = {
     "datasets:TwoOfOnePath": "dataset/items",
+    "datasets:OneClassInTwoGroups": "dataset/items",
     "datasets:AnotherPicture": "dataset/repeatable",
     "datasets:Blank": "dataset/pictures",
 }

@@ -34,10 +34,12 @@ def items(subject: Subject) -> None:
         raise CheckFailed("two items have one path")
     if any(item.columns.keys() != found[0].columns.keys() for item in found):
         raise CheckFailed("items have different columns")
-    groups: dict[str, str] = {}
+    groups: dict[str, set[str]] = {}
     for item in found:
-        if groups.setdefault(item.label, item.group) != item.group:
-            raise CheckFailed(f"class {item.label!r} is in two groups, so no split can keep them apart")
+        groups.setdefault(item.label, set()).add(item.group)
+    several = [label for label, own in groups.items() if len(own) > 1]
+    if several and len(several) < len(groups):  # all of them: groups are identities, or parts of a class
+        raise CheckFailed(f"class {several[0]!r} is in two groups, so no split can keep them apart")
 
 
 @promise(

@@ -1,6 +1,7 @@
 """Data sets with one fault each."""
 
 import itertools
+from dataclasses import replace
 
 from PIL import Image
 
@@ -32,6 +33,12 @@ class TwoOfOnePath(_Squares):
     def items(self, root):
         found = super().items(root)
         return [*found, found[0]]
+
+
+class OneClassInTwoGroups(_Squares):
+    def items(self, root):
+        first, *others = super().items(root)
+        return [replace(first, group="elsewhere"), *others]
 
 
 class AnotherPicture(_Squares):
