@@ -236,6 +236,8 @@ class Protocol(Spec):
                 raise ValueError(f"{self.classes.hidden!r} is hidden, and components may ask for `columns`")
             if self.labels == "several":
                 raise ValueError("an item is put into one class, and items with several labels have none")
+            if self.noises:
+                raise ValueError("class means are of true classes, and label noise would hide these")
         return self
 
     @property

@@ -146,6 +146,7 @@ def test_the_protocol_puts_items_into_classes_and_shows_nobody_what_is_hidden():
         ({"tie_seed": None}, "the form 'classes' needs `tie_seed`"),
         ({"columns": ["subclass"]}, "'subclass' is hidden"),
         ({"labels": "several"}, "an item is put into one class"),
+        ({"noises": [{"id": "x", "rule": "symmetric", "rate": 0.1}]}, "class means are of true classes"),
     ],
 )
 def test_rules_that_contradict_each_other_are_refused(change, said):
