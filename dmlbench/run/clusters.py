@@ -17,7 +17,7 @@ from dmlbench.run.pictures import small_pictures
 from dmlbench.score.clustering import ami, kmeans, nmi
 from dmlbench.spec.run import RunSpec
 from dmlbench.train.pseudo_labels import PseudoLabels
-from dmlbench.train.randomness import derive
+from dmlbench.train.randomness import derive, generator
 from dmlbench.train.recipe import Recipe
 
 _HIDDEN = "hidden"
@@ -28,16 +28,19 @@ _FEWEST = 2
 def hidden(spec: RunSpec, data: Prepared) -> tuple[Part, Part]:
     """Training and validation items as the run's components may know them: clusters of pictures, and nothing.
 
-    Beside labels, columns and paths are left out, which may tell them.
+    Beside labels, columns and paths are left out, which may tell them, and so may the order of the training
+    items, class by class in many data sets: they are shuffled.
     """
-    pictures = small_pictures(data, data.train)
+    train = _shuffled(data.train, generator(spec.seed, "clusters", "order"))
+    pictures = small_pictures(data, train)
     points = functional.normalize(pictures - pictures.mean(dim=0), dim=1)
-    return _told(data.train, _clusters(spec, points, len(data.train.classes), 0)), _hide(data.validation)
+    return _told(train, _clusters(spec, points, len(train.classes), 0)), _hide(data.validation)
 
 
-def dealt(data: Prepared) -> Part:
+def dealt(spec: RunSpec, data: Prepared) -> Part:
     """Training items with labels that say nothing, for looking at recipes before there are clusters."""
-    return _told(data.train, torch.arange(len(data.train.rows)) % len(data.train.classes))
+    train = _shuffled(data.train, generator(spec.seed, "clusters", "order"))
+    return _told(train, torch.arange(len(train.rows)) % len(train.classes))
 
 
 def pseudo_labels(spec: RunSpec, recipe: Recipe, first: Int[Tensor, " n"]) -> PseudoLabels:
@@ -63,9 +66,15 @@ def save_clusterings(labels: PseudoLabels, directory: RunDirectory) -> None:
 
 
 def cluster_scores(
-    directory: RunDirectory, labels: Int[Tensor, " n"]
+    directory: RunDirectory, trained: Part, truth: Part
 ) -> tuple[dict[str, float], list[tuple[int, float]]]:
-    """NMI and AMI of the first and the last clustering against the true labels, and each one's NMI."""
+    """NMI and AMI of the first and the last clustering against the true labels, and each one's NMI.
+
+    `trained` are the items as they were trained on, `truth` the same ones with their labels.
+    """
+    by_row = torch.full((int(truth.rows.max()) + 1,), -1, dtype=torch.int64)
+    by_row[truth.rows] = truth.labels
+    labels = by_row[trained.rows]
     found = load_file(directory.clusterings)
     clusterings = found["clusters"].long()
     metrics = {
@@ -84,9 +93,14 @@ def _clusters(spec: RunSpec, points: Float[Tensor, "n dim"], clusters: int, numb
     return kmeans(points, clusters, seed, rules.iterations)
 
 
+def _shuffled(part: Part, generator: torch.Generator) -> Part:
+    order = torch.randperm(len(part.rows), generator=generator)
+    return replace(part, rows=part.rows[order], labels=part.labels[order], columns={}, paths=())
+
+
 def _told(part: Part, labels: Int[Tensor, " n"]) -> Part:
     names = tuple(f"cluster-{number}" for number in range(len(part.classes)))
-    return replace(part, labels=labels, classes=names, columns={}, paths=())
+    return replace(part, labels=labels, classes=names)
 
 
 def _hide(part: Part) -> Part:

@@ -78,7 +78,7 @@ def _build_all(
     for spec, listed in zip(specs, lists, strict=True):
         try:
             # Not even here does a component see a true label where there is noise.
-            train = dealt(data) if spec.protocol.pseudo_labels else told(spec, data, listed)[0]
+            train = dealt(spec, data) if spec.protocol.pseudo_labels else told(spec, data, listed)[0]
             check_finished(spec, build_recipe(as_if_taught(spec, Path(out)), train, Path(out)).teacher)
         except DmlbenchError as error:
             report({"refused": error})

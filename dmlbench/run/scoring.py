@@ -70,7 +70,9 @@ def score_run(directory: RunDirectory, folder: Path, scored: Scored) -> None:
         found |= reported.beside
         more["shots"] = reported.said()
     if directory.clusterings.exists():
-        qualities, more["pseudo_nmi"] = cluster_scores(directory, data.train.labels)
+        qualities, more["pseudo_nmi"] = cluster_scores(
+            directory, opened(spec, directory, folder).train, data.train
+        )
         found |= qualities
     elif directory.dropped.exists():
         dropped = load_file(directory.dropped)["dropped"]

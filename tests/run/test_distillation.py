@@ -114,7 +114,7 @@ def test_the_official_rules_name_a_teacher_a_plain_student_and_smaller_tracks():
     assert rules.family == "distillation"
     assert rules.distillation.teacher == rules.distillation.plain == "triplet-distance-weighted"
     assert load_protocol("zero-shot/v1").distillation is None
-    for name in ("emoji", "omniglot"):
+    for name in ("emoji", "omniglot", "glyphs"):
         task = load_task(name)
         teacher, student = load_track(task.track), load_track(task.student_track)
         assert student.dimension < teacher.dimension
