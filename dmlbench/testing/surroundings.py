@@ -72,14 +72,19 @@ def asked_names(entry: Entry) -> set[str]:
 
 def wants_several_labels(entry: Entry) -> bool:
     """Whether it belongs where images have several labels: it asks for them, or a method's component does."""
+    return bool(_wanted_names(entry) & SEVERAL_LABELS)
+
+
+def _wanted_names(entry: Entry) -> set[str]:
+    """Every name that it asks for; of a method, that any of its components asks for."""
     if entry.plugin.kind == "dataset":
-        return False
+        return set()
     if entry.plugin.kind != "method":
-        return bool(asked_names(entry) & SEVERAL_LABELS)
+        return asked_names(entry)
     home = entry.full_id.partition(":")[0]
     parts = components_of(load_method(entry), _track(scale_of(entry), channels=3, several=False))
     found = (registry().find(kind, component.component, home=home) for kind, _, component in parts)
-    return any(wants_several_labels(part) for part in found)
+    return set[str]().union(*(asked_names(part) for part in found))
 
 
 def missing_settings(entry: Entry, given: Mapping[str, Any]) -> list[str]:
@@ -139,12 +144,13 @@ def run_spec(
     """The method as a run on the kit's data; the same checks as before any run."""
     several = wants_several_labels(entry)
     track = _track(scale_of(entry), channels, several)
-    columns = () if entry.plugin.kind in ("method", "dataset") else asked_names(entry)
+    wanted = _wanted_names(entry)
+    columns = tuple(name for name in _COLUMNS if {name, f"train_{name}"} & wanted)
     home = entry.full_id.partition(":")[0]
     return RunSpec(
         name=f"{home}:rehearsal",
         method=method,
-        protocol=_protocol(tuple(name for name in _COLUMNS if {name, f"train_{name}"} & {*columns}), several),
+        protocol=_protocol(columns, several),
         task=TASK,
         track=track,
         profile="smoke",
