@@ -2,7 +2,7 @@
 
 ancestors    HIER: two training classes that have one ancestor, the learned proxy nearest to their mean,
              are of one superclass (an alphabet, a group of emoji) how many times as often as any two?
-sub-classes  gaussian-subspaces: training classes are joined by twos, and the sub-classes that it finds
+sub-classes  gaussian-subspaces: training classes are joined (--joined 2), and the sub-classes that it finds
              compared with what was joined: the share of images in the majority of their sub-class, beside
              that of sub-classes of the same sizes at random.
 variances    IAA: the variances of classes from half of their images, as estimated and as corrected by
@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=40_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], help="A setting of `triplets`' method.")
+    parser.add_argument("--joined", type=int, default=2, help="Classes that are made one for `sub-classes`.")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -61,6 +62,7 @@ def main() -> None:
         "images": given.images,
         "seed": given.seed,
         **({"settings": given.set} if given.set else {}),
+        **({"joined": given.joined} if given.what == "sub-classes" else {}),
     }
     found = {**asked, **MEASURES[given.what](given)}
     print(json.dumps(found, indent=1))

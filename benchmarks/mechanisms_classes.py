@@ -13,12 +13,7 @@ from torch import Tensor
 from dmlbench.data.store import Prepared
 from dmlbench.train.loop import Trainer
 
-SPLITTING = (
-    "subclasses.every=2",
-    "subclasses.largest=2",
-    "subclasses.smallest_class=20",
-    "subclasses.covariance=diagonal",
-)
+SPLITTING = ("subclasses.every=1", "subclasses.smallest_class=20", "subclasses.covariance=diagonal")
 
 
 def ancestors(arguments: argparse.Namespace) -> dict[str, float]:
@@ -59,8 +54,10 @@ def majority(found: Int[Tensor, " n"], planted: Int[Tensor, " n"]) -> float:
 
 
 def subclasses(arguments: argparse.Namespace) -> dict[str, float]:
-    _, whole = started("gaussian-subspaces", arguments, SPLITTING)
-    trainer, data = trained("gaussian-subspaces", arguments, SPLITTING, train=joined)
+    count = arguments.joined
+    changes = (*SPLITTING, f"subclasses.largest={count}")
+    _, whole = started("gaussian-subspaces", arguments, changes)
+    trainer, data = trained("gaussian-subspaces", arguments, changes, train=lambda part: joined(part, count))
     found, given, planted = trainer.state_dict()["labels"], data.train.labels, whole.train.labels
     generator = torch.Generator().manual_seed(0)
     random = found.clone()
@@ -72,4 +69,5 @@ def subclasses(arguments: argparse.Namespace) -> dict[str, float]:
         "sub_classes": len(found.unique()),
         "images_with_their_majority": majority(found, planted),
         "by_chance": majority(random, planted),
+        "ratio": majority(found, planted) / majority(random, planted),
     }

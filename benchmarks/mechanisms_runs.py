@@ -52,10 +52,10 @@ def pipeline_of(arguments: argparse.Namespace) -> ImagePipeline:
     return load_track(load_task(arguments.task).track).images
 
 
-def joined(part: Part) -> Part:
-    """Two neighbouring classes are one."""
-    names = tuple(" + ".join(part.classes[c : c + 2]) for c in range(0, len(part.classes), 2))
-    return dataclasses.replace(part, labels=part.labels // 2, classes=names)
+def joined(part: Part, count: int) -> Part:
+    """So many neighbouring classes are one."""
+    names = tuple(" + ".join(part.classes[c : c + count]) for c in range(0, len(part.classes), count))
+    return dataclasses.replace(part, labels=part.labels // count, classes=names)
 
 
 def halves(part: Part) -> tuple[Part, Part]:
