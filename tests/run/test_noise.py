@@ -141,7 +141,7 @@ def test_no_name_tells_the_rate_or_the_true_labels():
 def test_components_see_noisy_labels_alone_and_core_scores_against_the_true_ones(
     noisy, spies, dmlbench, monkeypatch
 ):
-    monkeypatch.setenv("PYTHONPATH", str(spies.site))
+    monkeypatch.setenv("PYTHONPATH", str(spies.site), prepend=os.pathsep)
     (record,) = run(dmlbench, "spies:spy", "--noise", "symmetric-50", "--out", "out")
     assert record["task"] == "tiny-symmetric-50"
     directory = RunDirectory(next(path.parent for path in (noisy / "out").glob("*/spec.json")))
