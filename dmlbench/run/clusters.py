@@ -28,8 +28,8 @@ _FEWEST = 2
 def hidden(spec: RunSpec, data: Prepared) -> tuple[Part, Part]:
     """Training and validation items as the run's components may know them: clusters of pictures, and nothing.
 
-    Beside labels, columns and paths are left out, which may tell them, and so may the order of the training
-    items, class by class in many data sets: they are shuffled.
+    Beside classes, several labels of an item, columns and paths are left out, which may tell them, and so may
+    the order of the training items, class by class in many data sets: they are shuffled.
     """
     train = _shuffled(data.train, generator(spec.seed, "clusters", "order"))
     pictures = small_pictures(data, train)
@@ -95,7 +95,7 @@ def _clusters(spec: RunSpec, points: Float[Tensor, "n dim"], clusters: int, numb
 
 def _shuffled(part: Part, generator: torch.Generator) -> Part:
     order = torch.randperm(len(part.rows), generator=generator)
-    return replace(part, rows=part.rows[order], labels=part.labels[order], columns={}, paths=())
+    return replace(_bare(part), rows=part.rows[order], labels=part.labels[order])
 
 
 def _told(part: Part, labels: Int[Tensor, " n"]) -> Part:
@@ -104,4 +104,9 @@ def _told(part: Part, labels: Int[Tensor, " n"]) -> Part:
 
 
 def _hide(part: Part) -> Part:
-    return replace(part, labels=torch.zeros_like(part.labels), classes=(_HIDDEN,), columns={}, paths=())
+    return replace(_bare(part), labels=torch.zeros_like(part.labels), classes=(_HIDDEN,))
+
+
+def _bare(part: Part) -> Part:
+    """Without anything beside the pictures and their classes."""
+    return replace(part, columns={}, paths=(), relevance=None, label_names=())

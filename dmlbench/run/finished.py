@@ -75,12 +75,18 @@ def check_finished(spec: RunSpec, teacher: Built | None) -> None:
 
 
 def check_teacher(spec: RunSpec, other: RunSpec) -> None:
-    """Refuse `other` as the teacher of `spec`, where it knows its test classes or sees other pixels."""
+    """Refuse `other` as the teacher of `spec`, where it knows its test classes or labels that are hidden from
+    `spec`, or sees other pixels."""
     if (other.task.dataset, other.task.split) != (spec.task.dataset, spec.task.split):
         raise UsageError(
             f"the teacher was trained on another split, that of task {other.task.id}: it may know test "
             f"classes of {spec.task.id}",
             way_out="a teacher that was trained on the same data set and split",
+        )
+    if spec.told_apart and _told(spec) != _told(other):
+        raise UsageError(
+            f"the teacher was told other labels than this run: it may know what {spec.protocol.id} hides",
+            way_out="a teacher that was trained under the same protocol, with the same noise and seed",
         )
     drawn = {"augmentation"}
     theirs, ours = (run.track.images.model_dump(exclude=drawn) for run in (other, spec))
@@ -90,6 +96,11 @@ def check_teacher(spec: RunSpec, other: RunSpec) -> None:
             f"than {spec.track.id}",
             way_out="a teacher whose track has the same size, channels, mean, std and crop",
         )
+
+
+def _told(spec: RunSpec) -> object:
+    """What decides the labels that training is told."""
+    return spec.protocol.pseudo_labels, spec.protocol.shots, spec.noise, spec.seed
 
 
 def _read(folder: Path) -> tuple[RunSpec, bytes, str]:

@@ -79,7 +79,7 @@ def test_what_may_be_searched_exists_and_takes_each_value(plugin):
         "loss": {**recipe.terms, **recipe.others},
         "miner": recipe.miners,
         "augmenter": recipe.augmenters,
-        "backbone": recipe.heads,
+        "backbone": {**recipe.heads, **({"backbone": recipe.backbone} if recipe.backbone else {})},
     }
     kinds["sampler"] = {"sampler": recipe.sampler} if recipe.sampler else {}
     kinds["loss"] |= {"combiner": recipe.combiner} if recipe.combiner else {}

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,12 @@ from safetensors.torch import load_file
 from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
 
 from dmlbench.data.store import TEST_LABELS, TRAIN, VALIDATION, Prepared
-from dmlbench.errors import MissingPackageError, SpecError
+from dmlbench.errors import MissingPackageError, SpecError, UsageError
 from dmlbench.protocols import load_protocol
 from dmlbench.run.assemble import opened
 from dmlbench.run.clusters import dealt, hidden
 from dmlbench.run.directory import RunDirectory
+from dmlbench.run.finished import check_teacher
 from dmlbench.run.home import ready
 from dmlbench.run.labelling import label
 from dmlbench.run.planner import plan
@@ -164,6 +166,27 @@ def test_what_components_may_open_holds_clusters_of_pictures_and_nothing_else(un
     ):
         assert torch.equal(mine.rows, theirs.rows)
     assert torch.equal(dealt(one.spec, data).labels, dealt(one.spec, turned).labels)
+
+
+def test_several_labels_of_an_item_are_hidden_as_its_class_is(unlabelled, data):
+    (one,) = planned("contrastive")
+    for name in ("train", "validation"):
+        part = getattr(data, name)
+        several = torch.nn.functional.one_hot(part.labels).bool()
+        vars(data)[name] = replace(part, relevance=several, label_names=part.classes)
+    for part in (*hidden(one.spec, data), dealt(one.spec, data)):
+        assert not {"relevance", "label_names"} & part.to_json().keys()
+
+
+def test_a_teacher_that_was_told_the_labels_is_refused(unlabelled):
+    (one,), (told,) = planned("contrastive"), plan(["contrastive"], task="tiny", profile="quick")
+    check_teacher(one.spec, one.spec)
+    with pytest.raises(UsageError, match="the teacher was told other labels"):
+        check_teacher(one.spec, told.spec)
+    (again,) = planned("contrastive", seeds=[1])
+    with pytest.raises(UsageError, match="the same noise and seed"):
+        check_teacher(one.spec, again.spec)
+    check_teacher(told.spec, told.spec)
 
 
 def test_another_seed_clusters_from_another_start(unlabelled, data):

@@ -45,7 +45,7 @@ def no_domain(embeddings, domain):
         (hidden, "hides what it reads", None),
         (wrong_moment, "does not exist at this moment", None),
         (unmined, "a miner that yields triplets", None),
-        (no_domain, "a protocol with a domain column", None),
+        (no_domain, "a protocol that shows domains", None),
     ],
 )
 def test_a_wrong_name_is_an_error_with_file_line_and_way_out(make, method, offer, loss, words, near):

@@ -23,9 +23,6 @@ def offered() -> Iterator[LossPlugin]:
         target=f"{__name__}.multi_similarity:multi_similarity",
         summary="Soft weights from self, positive and negative relative similarity, with pair mining.",
         reference="Wang et al., CVPR 2019, arXiv 1904.06627",
-        expected_failures={
-            "values/nan-shown": "its mining keeps no pair whose similarity is NaN, so none is left to show it"
-        },
     )
     yield LossPlugin(
         id="triplet-soft-margin",
