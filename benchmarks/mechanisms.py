@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--task", default="omniglot")
     parser.add_argument("--images", type=int, default=40_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", action="append", default=[], help="A setting of `triplets`' method.")
+    parser.add_argument("--set", action="append", default=[], help="Another setting of the method.")
     parser.add_argument("--joined", type=int, default=2, help="Classes that are made one for `sub-classes`.")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()

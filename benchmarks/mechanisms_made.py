@@ -75,7 +75,7 @@ def copies(arguments: argparse.Namespace) -> dict[str, float]:
 def triplets(arguments: argparse.Namespace) -> dict[str, float]:
     """Distances in real and made triplets, and how many of the made a classifier finds in their class: the
     nearest mean of features of images that are in no triplet."""
-    trainer, data = trained("two-stage-generation", arguments, tuple(arguments.set))
+    trainer, data = trained("two-stage-generation", arguments)
     labels, model = data.train.labels, trainer.recipe.model.eval()
     others, chosen = (torch.searchsorted(data.train.rows, part.rows) for part in halves(data.train))
     chosen = chosen[torch.randperm(len(chosen), generator=seeded())[:IMAGES]]

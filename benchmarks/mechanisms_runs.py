@@ -27,6 +27,7 @@ def started(
     train: Callable[[Part], Part] = lambda part: part,
 ) -> tuple[Trainer, Prepared]:
     """`method` before its first step, on what `train` makes of the training side."""
+    changes = (*changes, *arguments.set)
     (planned,) = plan([method], task=arguments.task, profile="quick", seeds=[arguments.seed], changes=changes)
     data = ready(planned.spec.task, planned.spec.track.images)
     # In the place of what the cached property reads.
