@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -149,6 +149,16 @@ def scored_with(spec: RunSpec, recipe: Recipe) -> dict[str, nn.Module]:
     """The components beside the network that scores depend on: their state is kept with its weights."""
     parts = {"combiner": recipe.combiner, "classifier": recipe.classifier if spec.protocol.shots else None}
     return {name: part.module for name, part in parts.items() if part and part.module is not None}
+
+
+def load_weights(spec: RunSpec, recipe: Recipe, state: Mapping[str, torch.Tensor]) -> None:
+    """Give the network and all that it is scored with the saved `state`, on the recipe's device."""
+    parts = scored_with(spec, recipe)
+    for name, part in parts.items():
+        prefix = f"{name}."
+        part.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        part.to(recipe.device)  # the network is there since it was built
+    recipe.model.load_state_dict({k: v for k, v in state.items() if k.partition(".")[0] not in parts})
 
 
 def used_components(recipe: Recipe, teacher: str | None = None) -> list[dict[str, object]]:

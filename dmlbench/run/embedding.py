@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Int
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from dmlbench.data.split import Side
 from dmlbench.data.store import Prepared
 from dmlbench.files import read_json, replacing, write_json
-from dmlbench.run.assemble import build_recipe, embedded_images, opened, scored_with, shown_columns
+from dmlbench.run.assemble import build_recipe, embedded_images, load_weights, opened, shown_columns
 from dmlbench.run.directory import TEACHER, RunDirectory
 from dmlbench.run.teaching import teacher_network
 from dmlbench.run.training import LAST, SELECTED
@@ -48,7 +49,7 @@ def embed(directory: RunDirectory, folder: Path, scored: Scored) -> None:
         taught = {"teacher_parameters": parameters, "teacher_distance": teacher.spec.method.distance}
     dimension = 0
     for which in (SELECTED, LAST):
-        _load_weights(spec, recipe, load_file(directory.weights(which)))
+        load_weights(spec, recipe, load_file(directory.weights(which)))
         for side in sides:
             rows, columns = embedded_images(spec, data, side)
             embeddings = embed_rows(recipe, data.images, rows, columns, spec.track.images)
@@ -82,12 +83,3 @@ def _for_shots(
         images = TrainingImages(data.images, rows, torch.zeros_like(rows), {}, pipeline, recipe.device)
         found["views"] = embed_views(recipe, images, VIEWS, spec.seed)
     return found
-
-
-def _load_weights(spec: RunSpec, recipe: Recipe, state: dict[str, Tensor]) -> None:
-    parts: dict[str, nn.Module] = scored_with(spec, recipe)
-    for name, part in parts.items():
-        prefix = f"{name}."
-        part.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-    own = {k: v for k, v in state.items() if k.partition(".")[0] not in parts}
-    recipe.model.load_state_dict(own)

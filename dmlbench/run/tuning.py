@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dmlbench.data.store import Part, Prepared
 from dmlbench.files import read_json, replacing, write_json
-from dmlbench.run.assemble import build_recipe, embedded_images, opened, scored_with
+from dmlbench.run.assemble import build_recipe, embedded_images, load_weights, opened
 from dmlbench.run.directory import RunDirectory
 from dmlbench.score.low_shot import imprint
 from dmlbench.spec.protocol import Scored, Shots
@@ -100,13 +100,9 @@ def _start_from(
     """Load the weights that the run reports; novel classes have imprinted rows behind the learnt ones."""
     state = load_file(directory.weights(spec.protocol.reported))
     embeddings = load_file(directory.embeddings(scored, spec.protocol.reported))["embeddings"]
-    parts = scored_with(spec, recipe)
-    recipe.model.load_state_dict({k: v for k, v in state.items() if k.partition(".")[0] not in parts})
-    for name, part in parts.items():
-        own = {k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")}
-        if name == "classifier":
-            own["class_rows"] = torch.cat([own["class_rows"], imprint(embeddings[places])])
-        part.load_state_dict(own)
+    rows = "classifier.class_rows"
+    state[rows] = torch.cat([state[rows], imprint(embeddings[places])])
+    load_weights(spec, recipe, state)
 
 
 def _train(

@@ -46,7 +46,7 @@ def embed_rows(
 @torch.no_grad()
 def embed_images(
     network: nn.Module,
-    store: UInt8[Tensor, "all height width channel"],
+    store: UInt8[Tensor, "all height width channel"] | WholePictures,
     rows: Int[Tensor, " n"],
     pipeline: ImagePipeline,
 ) -> Float[Tensor, "n dim"]:
