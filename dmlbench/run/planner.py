@@ -19,7 +19,7 @@ from dmlbench.run.gallery_scores import BITS, CODES
 from dmlbench.run.methods import resolve_method
 from dmlbench.run.noises import chosen_noises, knows_noise
 from dmlbench.run.tasks import task_named
-from dmlbench.run.teaching import left_open, pinned
+from dmlbench.run.teaching import names_run, pinned
 from dmlbench.score.faiss_library import faiss
 from dmlbench.spec.method import Method
 from dmlbench.spec.protocol import ProfileName, Protocol, Scored
@@ -150,9 +150,10 @@ class _Lessons:
     made: dict[tuple[str, str, str, int], Planned] = field(default_factory=dict)
 
     def teacher(self, method: Method) -> Planned | None:
-        """The protocol's teacher, unless the recipe names its own."""
+        """The protocol's teacher, unless the recipe names a finished run: a network of the recipe's own
+        may teach, but is nothing to be held against."""
         lessons = self.rules.distillation
-        if lessons is None or (method.teacher is not None and not left_open(method)):
+        if lessons is None or names_run(method):
             return None
         return self._plan("teacher", lessons.teacher, lessons.rules, self.task.track, lessons.seed)
 

@@ -20,10 +20,16 @@ _RUN, _DIGEST = "teacher.run", "teacher.digest"
 
 def left_open(method: Method) -> bool:
     """Whether the recipe wants a finished run as its teacher, and leaves open which."""
-    teacher = method.teacher
-    if teacher is None or teacher.component.rpartition(":")[2] != _FINISHED_RUN:
-        return False
-    return not teacher.settings.get("digest")
+    return _by_a_run(method) and not names_run(method)
+
+
+def names_run(method: Method) -> bool:
+    """Whether the recipe wants a finished run as its teacher, and says which."""
+    return _by_a_run(method) and bool(method.teacher and method.teacher.settings.get("digest"))
+
+
+def _by_a_run(method: Method) -> bool:
+    return method.teacher is not None and method.teacher.component.rpartition(":")[2] == _FINISHED_RUN
 
 
 def pinned(changes: Sequence[str]) -> list[str]:

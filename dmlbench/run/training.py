@@ -30,7 +30,7 @@ from dmlbench.run.directory import RunDirectory
 from dmlbench.run.known import Known
 from dmlbench.run.measuring import measured
 from dmlbench.run.shot_scores import Base
-from dmlbench.run.teaching import state_digest
+from dmlbench.run.teaching import left_open, state_digest
 from dmlbench.score.shots import class_rows
 from dmlbench.spec.run import RunSpec
 from dmlbench.train.embedding import embed_rows
@@ -52,7 +52,8 @@ def train(directory: RunDirectory, folder: Path, report: Report) -> None:
     spec = RunSpec.from_file(directory.spec)
     data = opened(spec, directory, folder)
     recipe = build_recipe(spec, data.train, directory.root.parent)
-    write_json(directory.components, used_components(recipe, spec.teacher))
+    filled_in = spec.teacher if left_open(spec.method) else None
+    write_json(directory.components, used_components(recipe, filled_in))
     run = _Training(spec, directory, data, recipe)
     if spec.method.trains:
         run.resume()

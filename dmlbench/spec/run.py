@@ -40,7 +40,7 @@ class RunSpec(Spec):
     noise: Noise | None = Field(default=None, json_schema_extra=ADDED)
     """The wrong labels that training and validation get."""
     teacher: str | None = Field(default=None, json_schema_extra=ADDED)
-    """The key of the run that the protocol's teacher is, unless the recipe names its own."""
+    """The key of the run that the protocol's teacher is, unless the recipe names another."""
     plain: str | None = Field(default=None, json_schema_extra=ADDED)
     """The key of the plain student's run, which this one is held against."""
 

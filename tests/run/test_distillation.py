@@ -76,6 +76,18 @@ component = "spoilers:learner"
 [terms.loss]
 component = "spoilers:pull"
 """
+UNTRAINED = """
+id = "by-chance"
+summary = "A teacher that nobody trained."
+fidelity = "baseline"
+
+[teacher]
+component = "dmlbench:conv4"
+settings = { width = 4 }
+
+[terms.loss]
+component = "dmlbench:rkd-distance"
+"""
 
 
 @pytest.fixture
@@ -230,6 +242,16 @@ def test_a_method_without_a_teacher_is_held_against_it_too(lessons, dmlbench):
     assert "parameters of the teacher" in table.read_text()
     (others,) = [p for p in Path("leaderboards").rglob("table.md") if "lessons" not in str(p)]
     assert "parameters of the teacher" not in others.read_text()
+
+
+@pytest.mark.slow
+def test_whoever_learns_from_a_network_of_its_own_is_held_against_the_protocols_teacher(lessons, dmlbench):
+    (lessons / "by_chance.toml").write_text(UNTRAINED)
+    (record, plain), _ = run(dmlbench, "./by_chance.toml", "contrastive")
+    assert record["metrics"]["teacher/map_at_r"] == plain["metrics"]["teacher/map_at_r"]
+    assert record["teacher_parameters"] == plain["teacher_parameters"] > 0
+    (named,) = [used for used in record["components"] if used["role"] == "teacher"]
+    assert (named["id"], named["settings"]) == ("dmlbench:conv4", {"width": 4})
 
 
 @pytest.fixture
