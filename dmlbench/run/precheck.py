@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from dmlbench.data.gallery import roles_of
 from dmlbench.data.store import Prepared
 from dmlbench.errors import DmlbenchError
 from dmlbench.run.assemble import build_recipe
@@ -31,8 +32,8 @@ def precheck(
     """Build the recipe of every method in `runs` that no earlier command has built in `out`.
 
     Raises `ContractError`, `UsageError` or `SpecError` for what a recipe refuses: an unknown name in a
-    signature, `*args`, a misspelt event. A component that fails in any other way, or takes its process
-    with it, fails in its own runs.
+    signature, `*args`, a misspelt event; `DataError` for validation items that cannot be ranked. A component
+    that fails in any other way, or takes its process with it, fails in its own runs.
     """
     first = {planned.spec.name: planned.spec for planned in reversed(runs)}
     lists = {planned.spec.key: planned.noise_list for planned in runs}
@@ -77,6 +78,8 @@ def _build_all(
     data = Prepared.open(Path(folder))
     for spec, listed in zip(specs, lists, strict=True):
         try:
+            if spec.protocol.gallery is not None:
+                roles_of(spec.protocol.gallery, "validation", data.validation, f"task {spec.task.id}")
             # Not even here does a component see a true label where there is noise.
             train = dealt(spec, data) if spec.protocol.pseudo_labels else told(spec, data, listed)[0]
             check_finished(spec, build_recipe(as_if_taught(spec, Path(out)), train, Path(out)).teacher)

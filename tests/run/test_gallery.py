@@ -92,6 +92,15 @@ def test_a_test_item_without_a_role_is_refused(listed, run):
     assert "items of role '' neither ask nor are asked" in done.err
 
 
+def test_a_validation_item_without_a_role_is_refused_before_any_run(listed, run):
+    path = listed / "items.csv"
+    path.write_text(path.read_text().replace(",validation,", ",validation,somebody", 1))
+    done = run()
+    assert done.status == 2
+    assert "somebody" in done.err
+    assert not (listed / "runs").exists()
+
+
 def test_data_without_roles_is_refused_before_any_run(listed, dmlbench):
     done = dmlbench("run", "contrastive", "--task", "tiny", "--protocol", RULES.id, "--profile", "smoke")
     assert done.status == 2
