@@ -23,7 +23,7 @@ class RunDirectory:
     def labels(self) -> Path:
         """The folder of what training and validation are told of the items, where that is not what the data
         set says: with label noise wrong classes, with few images those alone that may be learnt from, with
-        hidden labels clusters."""
+        hidden labels clusters, with finer classes below no column that the protocol does not show."""
         return self.root / "labels"
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from dmlbench.data.noise import corrupt
@@ -37,6 +38,7 @@ def told(spec: RunSpec, data: Prepared, listed: str | None = None) -> tuple[Part
     With few images of novel classes, base classes train on their pool; all of the validation side is known,
     and `DataError` says that it has too few images.
     Where labels are hidden there are clusters of the training pictures, and nothing of validation ones.
+    Where finer classes are, the protocol's columns are all that stands beside labels: paths may tell them.
     """
     if spec.protocol.pseudo_labels is not None:
         return hidden(spec, data)
@@ -46,7 +48,14 @@ def told(spec: RunSpec, data: Prepared, listed: str | None = None) -> tuple[Part
         new = f"{place}, validation side"
         shown(rules, data.validation, divided(rules, data.validation, new, novel=True).pool, new)
         return part_of(data.train, cut.pool), data.validation
+    if spec.protocol.classes is not None:
+        return _bare(data.train, spec.protocol.columns), _bare(data.validation, spec.protocol.columns)
     return noisy(spec, data, listed) if spec.noise else (data.train, data.validation)
+
+
+def _bare(part: Part, columns: Collection[str]) -> Part:
+    shown = {name: values for name, values in part.columns.items() if name in columns}
+    return replace(part, columns=shown, paths=())
 
 
 def noisy(spec: RunSpec, data: Prepared, listed: str | None = None) -> tuple[Part, Part]:

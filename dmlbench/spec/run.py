@@ -56,9 +56,9 @@ class RunSpec(Spec):
 
     @property
     def told_apart(self) -> bool:
-        """Whether training is told something else of the items than the data set says, or not of all."""
+        """Whether training is told something else of the items than the data set says, or less."""
         rules = self.protocol
-        return self.noise is not None or rules.shots is not None or rules.pseudo_labels is not None
+        return self.noise is not None or bool(rules.shots or rules.pseudo_labels or rules.classes)
 
     @property
     def tunes(self) -> bool:

@@ -12,14 +12,16 @@ import torch
 from safetensors.torch import load_file
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score
 
-from dmlbench.data.store import TEST_LABELS, TRAIN, Prepared
+from dmlbench.data.store import TEST_LABELS, TRAIN, VALIDATION, Prepared
 from dmlbench.errors import ContractError, DataError, MissingPackageError, SpecError, UsageError
 from dmlbench.protocols import load_protocol, load_task
 from dmlbench.results import classes as class_files
 from dmlbench.run.assemble import build_recipe
 from dmlbench.run.directory import RunDirectory
+from dmlbench.run.embedding import embed
 from dmlbench.run.hidden_scores import hidden_scores
 from dmlbench.run.known import Known
+from dmlbench.run.labelling import label, told
 from dmlbench.run.measuring import measured
 from dmlbench.run.planner import plan
 from dmlbench.run.training import train
@@ -297,9 +299,39 @@ def test_training_does_not_depend_on_what_is_hidden(faces, data):
         root = RunDirectory(faces / f"run-{number}")
         root.root.mkdir()
         root.spec.write_text(spec.to_json())
+        label(root, folder)
         train(root, folder, lambda message: None)
         weights.append((root.weights("last").read_bytes(), root.found("last").read_bytes()))
     assert weights[0] == weights[1] == weights[2]
+
+
+def test_training_and_embedding_open_neither_hidden_classes_nor_identities(faces, data):
+    """They have the labels alone of the items they know: the store's own lists may as well be away."""
+    folder = faces / "store"
+    folder.mkdir()
+    for file in data.folder.iterdir():
+        (folder / file.name).symlink_to(file)
+    directory = RunDirectory(faces / "run")
+    directory.root.mkdir()
+    directory.spec.write_text(planned().to_json())
+    label(directory, folder)
+    for name, part in ((TRAIN, data.train), (VALIDATION, data.validation)):
+        said = json.loads((directory.labels / name).read_text())
+        assert (said["columns"], said["paths"]) == ({}, [])
+        assert said["labels"] == part.labels.tolist()
+        assert {"domain", "subclass"} <= part.columns.keys()
+        (folder / name).unlink()
+    (folder / TEST_LABELS).unlink()
+    train(directory, folder, lambda message: None)
+    embed(directory, folder, "validation")
+    assert len(load_file(directory.embeddings("train", "last"))["embeddings"]) == len(data.train.rows)
+
+
+def test_a_column_that_the_protocol_shows_stays(faces, data):
+    spec = planned()
+    spec = spec.model_copy(update={"protocol": spec.protocol.model_copy(update={"columns": ("domain",)})})
+    for part, shown in zip((data.train, data.validation), told(spec, data), strict=True):
+        assert shown.columns == {"domain": part.columns["domain"]}
 
 
 def test_hidden_sub_classes_are_scored_by_name_across_hands(data):
@@ -347,10 +379,10 @@ def test_sub_classes_that_a_method_finds_are_held_against_the_hidden_ones(faces,
     }
     hidden = [*data.train.columns["subclass"], *data.validation.columns["subclass"]]
     clusters = labels.tolist()
-    for row, label in zip(rows["validation"], data.validation.labels.tolist(), strict=True):
-        means = [rows["train"][labels == one].mean(dim=0) for one in (2 * label, 2 * label + 1)]
+    for row, own in zip(rows["validation"], data.validation.labels.tolist(), strict=True):
+        means = [rows["train"][labels == one].mean(dim=0) for one in (2 * own, 2 * own + 1)]
         near = [float(row @ mean / mean.norm()) for mean in means]
-        clusters.append(2 * label + near.index(max(near)))
+        clusters.append(2 * own + near.index(max(near)))
     number = {name: place for place, name in enumerate(sorted(set(hidden)))}
     expected = purity(torch.tensor([number[name] for name in hidden]), torch.tensor(clusters))
     assert record["metrics"]["found/purity"] == pytest.approx(expected, abs=1e-12)
