@@ -199,6 +199,8 @@ class Protocol(Spec):
             raise ValueError("where labels are hidden, none can select: `selection` is 'last'")
         if self.noises or self.columns or self.labels == "several":
             raise ValueError("where labels are hidden, there is no noise, no column, and one class an item")
+        if self.form in ("classes", "shots"):
+            raise ValueError(f"the form {self.form!r} needs true classes, and labels are hidden")
         return self
 
     @model_validator(mode="after")
@@ -212,6 +214,10 @@ class Protocol(Spec):
                 raise ValueError(f"the form {self.form!r} {has} `{name}`")
         if self.form == "pairs" and self.labels == "several":
             raise ValueError("a pair is of one class or of two, and items with several labels have none")
+        if self.form == "gallery" and self.labels == "several":
+            raise ValueError("queries ask for their class, and items with several labels have none")
+        if self.form in ("classes", "shots") and self.distillation is not None:
+            raise ValueError(f"a teacher is scored by the side alone, and the form {self.form!r} needs more")
         return self
 
     @model_validator(mode="after")
@@ -220,6 +226,8 @@ class Protocol(Spec):
             return self
         if self.labels == "several" or self.noises:
             raise ValueError("the form 'shots' is about true classes, one an item")
+        if self.columns:
+            raise ValueError("the form 'shots' has no `columns`: novel images come without any")
         known = {f"accuracy_{group}_{n}" for group in ("novel", "all") for n in self.shots.numbers}
         if strange := sorted(set(self.metrics) - known):
             raise ValueError(f"{strange[0]!r} is no metric of the numbers of images that are shown")

@@ -152,6 +152,7 @@ def test_the_protocol_shows_domains_and_reports_real_values_and_codes_plain_and_
         ({"gallery": None}, "the form 'gallery' needs `gallery`"),
         ({"ties": None}, "the form 'gallery' needs `ties`"),
         ({"form": "self"}, "the form 'self' has no `gallery`"),
+        ({"labels": "several"}, "queries ask for their class"),
         (
             {"gallery": {"column": "domain", "queries": ["line"], "gallery": ["colour", "line"], "seed": 0}},
             "items of domain 'line' would be found by themselves",

@@ -51,6 +51,8 @@ classes = { hidden = "subclass", seed = 0 }
 smoke = { seeds = 1, scores = "validation" }
 """
 
+TEACHING = {"teacher": "contrastive", "rules": "zero-shot/v1", "seed": 0, "plain": "contrastive"}
+CLUSTERS = {"every": 4, "iterations": 20}
 TASK = """
 id = "faces"
 summary = "The faces among the emoji."
@@ -149,6 +151,8 @@ def test_the_protocol_puts_items_into_classes_and_shows_nobody_what_is_hidden():
         ({"columns": ["subclass"]}, "'subclass' is hidden"),
         ({"labels": "several"}, "an item is put into one class"),
         ({"noises": [{"id": "x", "rule": "symmetric", "rate": 0.1}]}, "class means are of true classes"),
+        ({"distillation": TEACHING}, "the form 'classes' needs more"),
+        ({"pseudo_labels": CLUSTERS, "selection": "last"}, "the form 'classes' needs true classes"),
     ],
 )
 def test_rules_that_contradict_each_other_are_refused(change, said):

@@ -59,6 +59,8 @@ smoke = { seeds = 1, scores = "validation" }
 """
 
 
+TEACHING = {"teacher": "contrastive", "rules": "zero-shot/v1", "seed": 0, "plain": "contrastive"}
+CLUSTERS = {"every": 4, "iterations": 20}
 SHOTS = parse_toml(PROTOCOL, place="rules")["shots"]
 
 
@@ -126,6 +128,9 @@ def test_the_protocol_has_the_numbers_of_the_paper_and_ten_draws():
         ({"form": "self"}, "the form 'self' needs `ties`"),
         ({"labels": "several"}, "the form 'shots' is about true classes, one an item"),
         ({"noises": [{"id": "x", "rule": "symmetric", "rate": 0.1}]}, "about true classes"),
+        ({"columns": ["domain"]}, "the form 'shots' has no `columns`"),
+        ({"distillation": TEACHING}, "the form 'shots' needs more"),
+        ({"pseudo_labels": CLUSTERS, "selection": "last"}, "the form 'shots' needs true classes"),
         ({"primary": "accuracy_all_1"}, "selects by novel classes"),
         (
             {"metrics": ["accuracy_novel_1", "accuracy_novel_3"]},
