@@ -28,7 +28,7 @@ class CkPlus:
     The root, or a folder or zip file in it, holds `cohn-kanade-images/S005/001/S005_001_00000011.png` and
     `Emotion/S005/001/S005_001_00000011_emotion.txt`, a number; a sequence without that file has no label. Who
     is on a picture is its group. `frames` takes so many from the end of each sequence; `neutral` adds its
-    first frame as an eighth class.
+    first frame as an eighth class, where that is not among them.
     """
 
     needs_root = True
@@ -85,7 +85,7 @@ class CkPlus:
         names = [path.name for path in _sorted(self._folder / folder) if path.name.endswith(".png")]
         before = [name for name in names if name < peak]
         taken = [(name, label) for name in [*before, peak][-self.frames :]]
-        if self.neutral and before:
+        if self.neutral and len(before) >= self.frames:  # else the first frame is among those taken
             taken.append((before[0], "neutral"))
         return [Item(path=f"{folder}/{name}", label=what, group=match["who"]) for name, what in taken]
 

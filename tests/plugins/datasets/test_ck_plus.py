@@ -57,6 +57,14 @@ def test_last_frames_and_the_neutral_first_one(root):
         CkPlus(frames=0)
 
 
+@pytest.mark.parametrize("frames", [FRAMES - 1, FRAMES, FRAMES + 1])
+def test_no_frame_has_two_labels(root, frames):
+    items = CkPlus(frames=frames, neutral=True).items(root)
+    mine = [(item.path[-6:-4], item.label) for item in items if "S003_005" in item.path]
+    first = "neutral" if frames < FRAMES else "happiness"
+    assert mine == [("01", first), ("02", "happiness"), ("03", "happiness"), ("04", "happiness")]
+
+
 def test_folder_and_zip_file_are_one(root, tmp_path, zipped):
     archive = zipped(root.parent, tmp_path / "zip" / "CK+.zip")
     assert CkPlus().items(archive) == CkPlus().items(root) == CkPlus().items(root.parent)
