@@ -176,6 +176,12 @@ def _identities(items: Sequence[Item], groups: dict[str, set[str]], split: Split
     """Every class may be on every side; an identity is on one, as the items say or by the deal into folds."""
     sides: dict[str, Side] = {}
     if any(item.part for item in items):
+        if split.folds is not None:
+            raise SpecError(
+                "the rule 'identities' deals no `folds` of items that have a side",
+                place="split",
+                way_out="leave out `folds` and `fold`",
+            )
         for item in items:
             if not item.part:
                 raise DataError(f"{item.path} is on no side", way_out="train, validation or test")
@@ -192,6 +198,12 @@ def _identities(items: Sequence[Item], groups: dict[str, set[str]], split: Split
     else:
         if split.folds is None or split.fold is None:
             raise SpecError("the rule 'identities' needs `folds` and `fold`", place="split")
+        if split.validation is not None:
+            raise SpecError(
+                "the rule 'identities' takes no `validation` of items without a side: a fold validates",
+                place="split",
+                way_out="leave out `validation`",
+            )
         if len(groups) < split.folds:
             raise DataError(f"{len(groups)} identities make no {split.folds} folds", way_out="fewer folds")
         validates = (split.fold + 1) % split.folds

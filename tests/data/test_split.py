@@ -300,6 +300,14 @@ def test_identities_without_sides_need_folds():
         split_items(pictures_of(4), Split(rule="identities", seed=0))
 
 
+def test_an_option_that_would_do_nothing_is_named():
+    with pytest.raises(SpecError, match="deals no `folds` of items that have a side"):
+        split_items(pictures_of(6, parts=("train", "validation", "test")), identities(folds=3))
+    share = identities(folds=3).model_copy(update={"validation": Decimal("0.2")})
+    with pytest.raises(SpecError, match="takes no `validation` of items without a side"):
+        split_items(pictures_of(6), share)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"folds": 3}, {"fold": 0}, {"folds": 3, "fold": 3}, {"folds": 3, "fold": 0, "rule": "given"}]
 )
