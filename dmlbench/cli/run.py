@@ -143,19 +143,16 @@ def command(
         precheck([*itertools.chain(*before), *todo], data, out, fresh=fresh, limits=limits)
         folder = data.folder
     with display(sum(map(len, waves))) as observer:
-        for wave in waves:
-            # What others build on has to lie here: its record alone teaches nobody.
-            last = wave is runs
-            records = run_all(
-                wave,
-                folder,
-                out,
-                jobs=at_a_time,
-                observer=observer,
-                committed=committed if last else lambda run_key, scored: None,
-                limits=limits,
-                fresh=fresh and last,
-            )
+        records = run_all(
+            waves,
+            folder,
+            out,
+            jobs=at_a_time,
+            observer=observer,
+            committed=committed,
+            limits=limits,
+            fresh=fresh,
+        )
     if as_json:
         click.echo(
             json.dumps([record.model_dump(mode="json") for record in records], indent=1, sort_keys=True)

@@ -18,6 +18,7 @@ from dmlbench.errors import RunError
 from dmlbench.files import write_json, write_text
 from dmlbench.results.line import decode
 from dmlbench.run.directory import RunDirectory
+from dmlbench.run.display import label
 from dmlbench.run.limits import Limits
 from dmlbench.run.planner import Planned
 from dmlbench.run.process import wait_for
@@ -55,7 +56,7 @@ class _Active:
 
 
 def run_all(
-    runs: Sequence[Planned],
+    waves: Sequence[Sequence[Planned]],
     folder: Path,
     out: Path,
     *,
@@ -65,29 +66,32 @@ def run_all(
     limits: Limits | None = None,
     fresh: bool = False,
 ) -> list[Record]:
-    """Make every run that is not done yet, `jobs` at a time; their records in the order of `runs`.
+    """Make every run that is not done yet, `jobs` at a time, a wave after the other; the records of the last.
 
-    `folder` is the prepared data. `committed(run_key, scored)` finds a record that counts as done. A run
-    that fails, or goes beyond `limits`, leaves a failed record and stops none of the others. An interrupted
-    call can be issued again: finished stages are kept, training continues from its checkpoint.
+    `folder` is the prepared data. `committed(run_key, scored)` finds a record that counts as done, in the
+    last wave: what others build on has to lie in `out`. A run that fails, or goes beyond `limits`, leaves a
+    failed record and stops none of the others but those of later waves that need it. An interrupted call
+    can be issued again: finished stages are kept, training continues from its checkpoint. With `fresh`,
+    earlier runs of the last wave are moved aside before anything starts.
 
     Raises `RunError` when `out` cannot be written, and with `fresh` when another process is at a run.
     """
     engine = _Engine(folder, out, observer, committed, limits or Limits())
-    waiting: deque[Planned] = deque(runs)
     active: list[_Active] = []
     try:
         if fresh:
-            for planned in runs:
+            for planned in waves[-1]:
                 engine.set_aside(planned)
-        while waiting or active:
-            while waiting and len(active) < jobs:
-                candidate = engine.begin(waiting)
-                if candidate is None:
-                    break
-                active.append(candidate)
-            active = [run for run in active if engine.advance(run)]
-            engine.listen(active)
+        for wave in waves:
+            waiting: deque[Planned] = deque(wave)
+            while waiting or active:
+                while waiting and len(active) < jobs:
+                    candidate = engine.begin(waiting, last=wave is waves[-1])
+                    if candidate is None:
+                        break
+                    active.append(candidate)
+                active = [run for run in active if engine.advance(run)]
+                engine.listen(active)
     except OSError as error:
         raise RunError(
             f"cannot write to {out}: {error.strerror or error}",
@@ -99,7 +103,7 @@ def run_all(
             if run.stage is not None:
                 run.stage.stop()
             run.lock.release()
-    return [engine.records[(planned.spec.key, planned.scored)] for planned in runs]
+    return [engine.records[(planned.spec.key, planned.scored)] for planned in waves[-1]]
 
 
 class _Engine:
@@ -134,15 +138,23 @@ class _Engine:
             aside.parent.mkdir(parents=True, exist_ok=True)
             root.rename(aside)
 
-    def begin(self, waiting: deque[Planned]) -> _Active | None:
-        """The next run that is neither done nor held by another process; None when there is none now."""
+    def begin(self, waiting: deque[Planned], *, last: bool) -> _Active | None:
+        """The next run that is neither done nor in vain nor held by another process; None when there is none
+        now. In the `last` wave a committed record will do."""
         for _ in range(len(waiting)):
             planned = waiting.popleft()
             directory = RunDirectory(self._out / planned.spec.key)
             key = (planned.spec.key, planned.scored)
-            done = self.records.get(key) or _stored(directory, planned) or self._committed(*key)
+            done = self.records.get(key) or _stored(directory, planned)
+            if done is None and last:
+                done = self._committed(*key)
             if done is not None:
                 self._finish(planned, done, cached=True)
+                continue
+            if (missing := self._missing(planned)) is not None:
+                why = f"not started, for it needs {label(missing)}, which failed"
+                failure = {"kind": "RunError", "message": why}
+                self._finish(planned, failed_record(planned, new_run_id(), failure), cached=False)
                 continue
             directory.root.mkdir(parents=True, exist_ok=True)
             lock = FileLock(directory.root / ".lock")
@@ -162,6 +174,14 @@ class _Engine:
             directory.output.unlink(missing_ok=True)
             self._observer.started(planned)
             return _Active(planned, directory, lock)
+        return None
+
+    def _missing(self, planned: Planned) -> Planned | None:
+        """A run that `planned` needs and that has failed."""
+        for need in planned.needs:
+            record = self.records.get((need.spec.key, need.scored))
+            if record is not None and record.outcome.status == "failed":
+                return need
         return None
 
     def advance(self, run: _Active) -> bool:

@@ -303,6 +303,46 @@ def test_a_student_may_teach_the_next_generation(lessons, dmlbench):
     assert "@" in second["method"]
 
 
+@pytest.mark.slow
+def test_fresh_makes_each_run_that_was_asked_for_once_again(lessons, dmlbench):
+    asked = ("rkd-d", "contrastive", "--fresh")
+    before, said = run(dmlbench, *asked)
+    assert not Path("runs/.old").exists()
+    assert "contrastive seed 0  validation" in said
+    after, _ = run(dmlbench, *asked)
+    keys = sorted(record["run_key"] for record in before)
+    assert sorted(path.name.partition("-")[0] for path in Path("runs/.old").iterdir()) == keys
+    assert not {record["run_id"] for record in before} & {record["run_id"] for record in after}
+    assert [record["metrics"] for record in after] == [record["metrics"] for record in before]
+
+
+def cannot_be_made(key):
+    """Where a file has to be written lies a folder."""
+    (Path("runs") / key / "components.json").mkdir(parents=True)
+
+
+@pytest.mark.slow
+def test_nothing_is_trained_that_needs_a_teacher_which_failed(lessons, dmlbench):
+    spec = planned("rkd-d")[0].spec
+    cannot_be_made(spec.teacher)
+    (record,), said = run(dmlbench, "rkd-d", status=1)
+    assert record["outcome"]["status"] == "failed"
+    why = "not started, for it needs contrastive seed 0 (teacher), which failed"
+    assert record["outcome"]["message"] == why
+    assert f"contrastive seed 0 (plain student)  FAILED  RunError: {why}" in said
+    assert [path.name for path in Path("runs").iterdir()] == [spec.teacher]
+
+
+@pytest.mark.slow
+def test_a_plain_student_that_failed_is_not_tried_twice_and_stops_those_held_against_it(lessons, dmlbench):
+    cannot_be_made(planned("rkd-d")[0].spec.plain)
+    (student, plain), said = run(dmlbench, "rkd-d", "contrastive", status=1)
+    assert "needs contrastive seed 0 (plain student), which failed" in student["outcome"]["message"]
+    assert "components.json" in plain["outcome"]["message"]
+    assert said.count("  log  ") == 1
+    assert not (Path("runs") / student["run_key"]).exists()
+
+
 # ---- who breaks the rules
 
 
