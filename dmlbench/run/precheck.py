@@ -29,15 +29,18 @@ _LONGEST_MINUTES = 1.0
 def precheck(
     runs: Sequence[Planned], data: Prepared, out: Path, *, fresh: bool = False, limits: Limits | None = None
 ) -> None:
-    """Build the recipe of every method in `runs` that no earlier command has built in `out`.
+    """Build the recipe of every method in `runs` that no earlier command has built in `out`, once for each
+    protocol and track: a teacher and a plain student may be of one method.
 
     Raises `ContractError`, `UsageError` or `SpecError` for what a recipe refuses: an unknown name in a
     signature, `*args`, a misspelt event; `DataError` for validation items that cannot be ranked. A component
     that fails in any other way, or takes its process with it, fails in its own runs.
     """
-    first = {planned.spec.name: planned.spec for planned in reversed(runs)}
+    first: dict[tuple[str, str, str], RunSpec] = {}
+    for spec in (planned.spec for planned in runs):
+        first.setdefault((spec.name, spec.protocol.id, spec.track.id), spec)
     lists = {planned.spec.key: planned.noise_list for planned in runs}
-    todo = [first[name] for name in dict.fromkeys(planned.spec.name for planned in runs)]
+    todo = list(first.values())
     if not fresh:
         todo = [spec for spec in todo if not RunDirectory(out / spec.key).components.exists()]
     bounds = limits or Limits()

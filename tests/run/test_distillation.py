@@ -18,6 +18,7 @@ from dmlbench.run.finished import FinishedNetwork, digest_of_run
 from dmlbench.run.home import ready
 from dmlbench.run.lessons import held_against
 from dmlbench.run.planner import in_waves, plan
+from dmlbench.run.precheck import precheck
 from dmlbench.run.teaching import state_digest
 from dmlbench.run.training import train
 from dmlbench.score import score
@@ -174,6 +175,19 @@ def test_a_teacher_whose_track_shows_other_pixels_is_refused_before_any_run(less
     _, said = run(dmlbench, "rkd-da", status=2)
     assert "sees other pixels" in said
     assert not Path("runs").exists()
+
+
+def test_teacher_and_plain_student_are_both_checked_before_any_run(lessons, monkeypatch):
+    built = []
+
+    def build(specs, *_):
+        built.extend((spec.track.id, spec.protocol.id) for spec in specs)
+        return len(specs)
+
+    monkeypatch.setattr("dmlbench.run.precheck._build_apart", build)
+    runs = [run_ for wave in in_waves(planned("contrastive", seeds=[0, 1])) for run_ in wave]
+    precheck(runs, ready(runs[0].spec.task, runs[0].spec.track.images), Path("runs"))
+    assert built == [("tiny", "local/tiny/v1"), ("small", RULES)]
 
 
 # ---- a lesson
