@@ -22,7 +22,6 @@ from dmlbench.run.measuring import measured
 from dmlbench.run.planner import plan
 from dmlbench.run.training import train
 from dmlbench.score import fit_itq, score
-from dmlbench.score.metrics import map_voc
 from dmlbench.spec.protocol import Protocol
 from dmlbench.spec.toml import build_spec, parse_toml
 
@@ -395,10 +394,7 @@ def test_a_recipe_is_built_only_where_items_say_who_asks(cross, data):
         build_recipe(planned("mathm"), bare)
 
 
-@pytest.mark.parametrize("page", ["cross-modal.md"])
-def test_the_page_names_every_metric_of_the_protocol(page):
-    text = (Path(__file__).parents[2] / "docs" / "protocols" / page).read_text()
-    for name in load_protocol("cross-modal/v1").metrics:
-        stem = re.sub(r"_at_\d+", "", name.removeprefix("bits64/"))
-        assert f"`{stem}" in text, name
-    assert map_voc.__doc__
+def test_the_page_names_every_metric_of_the_protocol():
+    text = (Path(__file__).parents[2] / "docs" / "protocols" / "cross-modal.md").read_text()
+    names = {*load_protocol("cross-modal/v1").metrics}
+    assert names - {*re.findall(r"`([^`\n]+)`", text)} == set()

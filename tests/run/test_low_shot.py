@@ -330,6 +330,9 @@ def test_the_numbers_of_a_run_are_those_of_scikit_learn(few, run, data, which):
     said = read_json(directory.scores(which))["shots"]
     assert (said["numbers"], said["left_out"], said["rows"], said["draws"]) == ([1, 2], [5], "learnt", 3)
     assert said["classes"] == {"base": count, "novel": len(part.classes)}
+    groups = ("novel", "all", "transfer")
+    for rule, numbers in {"own": (1, 2), "nearest": (1, 2), "random": (1,)}.items():
+        assert said["rules"][rule].keys() == {f"accuracy_{group}_{n}" for group in groups for n in numbers}
     transfer = [said["rules"][rule]["accuracy_transfer_1"]["mean"] for rule in ("own", "nearest")]
     assert transfer[0] == transfer[1]
     assert record["queries"] == len(items)
