@@ -39,7 +39,7 @@ def embed(directory: RunDirectory, folder: Path, scored: Scored) -> None:
     runs = directory.root.parent
     recipe = build_recipe(spec, data.train, runs)
     sides: tuple[Side, ...] = (scored, "train") if spec.protocol.against_training else (scored,)
-    teacher = teacher_network(spec, recipe.teacher, runs)
+    teacher = teacher_network(spec, recipe, runs)
     taught: dict[str, Any] = {}
     if teacher is not None:
         rows, _ = embedded_images(spec, data, scored)

@@ -13,6 +13,7 @@ from dmlbench.run.finished import FinishedNetwork, check_teacher, digest_of_run
 from dmlbench.spec.method import Method
 from dmlbench.spec.run import RunSpec
 from dmlbench.train.component import Built
+from dmlbench.train.recipe import Recipe
 
 _FINISHED_RUN = "finished-run"
 _RUN, _DIGEST = "teacher.run", "teacher.digest"
@@ -78,17 +79,17 @@ def state_digest(teacher: Built | None) -> str:
     return found.hexdigest()
 
 
-def teacher_network(spec: RunSpec, teacher: Built | None, runs: Path) -> FinishedNetwork | None:
-    """The network that the run is held against: the recipe's own teacher, else the protocol's.
+def teacher_network(spec: RunSpec, recipe: Recipe, runs: Path) -> FinishedNetwork | None:
+    """The network that the run is held against, on the recipe's device: its own teacher, else the protocol's.
 
     None where the protocol is about no teacher. `UsageError` for one that knows test classes.
     """
     if spec.protocol.distillation is None:
         return None
-    own = teacher.module.modules() if teacher and teacher.module else ()
+    own = recipe.teacher.module.modules() if recipe.teacher and recipe.teacher.module else ()
     found = next((part for part in own if isinstance(part, FinishedNetwork)), None)
     if found is None and spec.teacher is not None:
         folder = runs / spec.teacher
-        found = FinishedNetwork(folder, digest_of_run(folder))
+        found = FinishedNetwork(folder, digest_of_run(folder)).to(recipe.device)
         check_teacher(spec, found.spec)
     return found

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from dmlbench.run.home import ready
 from dmlbench.run.lessons import held_against
 from dmlbench.run.planner import in_waves, plan
 from dmlbench.run.precheck import precheck
-from dmlbench.run.teaching import state_digest
+from dmlbench.run.teaching import state_digest, teacher_network
 from dmlbench.run.training import train
 from dmlbench.score import score
 
@@ -250,6 +251,10 @@ def test_a_method_without_a_teacher_is_held_against_it_too(lessons, dmlbench):
     assert untrained["metrics"]["plain/map_at_r"] == plain["metrics"]["map_at_r"]
     assert untrained["metrics"]["teacher/map_at_r"] == plain["metrics"]["teacher/map_at_r"]
     assert not [used for used in untrained["components"] if used["role"] == "teacher"]
+    # Its images are embedded where the student's are.
+    elsewhere = SimpleNamespace(teacher=None, device=torch.device("meta"))
+    network = teacher_network(planned("untrained")[0].spec, elsewhere, Path("runs"))
+    assert {parameter.device.type for parameter in network.parameters()} == {"meta"}
     dmlbench("leaderboard", "add", "runs")
     dmlbench("leaderboard", "render")
     (table,) = [p for p in Path("leaderboards").rglob("table.md") if "lessons" in str(p)]
