@@ -92,6 +92,9 @@ def _identity(planned: Planned, run_id: str) -> dict[str, Any]:
         "trains": spec.method.trains,
         "oracle": planned.oracle,
         "fidelity": spec.method.fidelity,
+        "held_against": {
+            part: key for part, key in (("teacher", spec.teacher), ("plain", spec.plain)) if key is not None
+        },
         "numerics": spec.numerics,
         "environment": {
             "dmlbench": dmlbench.__version__,

@@ -81,6 +81,10 @@ class Record(Spec):
     inference_parameters: int = 0
     teacher_parameters: int = Field(default=0, json_schema_extra=ADDED)
     """Of the network that taught, where one did."""
+    held_against: dict[Literal["teacher", "plain"], RunKey] = Field(
+        default_factory=dict, json_schema_extra=ADDED
+    )
+    """Keys of the protocol's teacher, unless the recipe names another, and of the plain student."""
     digests: dict[str, Digest] = Field(default_factory=dict)
     """protocol, task, track, method, data"""
     components: list[UsedComponent] = Field(default_factory=list)

@@ -251,9 +251,12 @@ def test_a_method_without_a_teacher_is_held_against_it_too(lessons, dmlbench):
     assert untrained["metrics"]["plain/map_at_r"] == plain["metrics"]["map_at_r"]
     assert untrained["metrics"]["teacher/map_at_r"] == plain["metrics"]["teacher/map_at_r"]
     assert not [used for used in untrained["components"] if used["role"] == "teacher"]
+    spec = planned("untrained")[0].spec
+    assert untrained["held_against"] == {"teacher": spec.teacher, "plain": plain["run_key"]}
+    assert plain["held_against"] == {"teacher": spec.teacher}
     # Its images are embedded where the student's are.
     elsewhere = SimpleNamespace(teacher=None, device=torch.device("meta"))
-    network = teacher_network(planned("untrained")[0].spec, elsewhere, Path("runs"))
+    network = teacher_network(spec, elsewhere, Path("runs"))
     assert {parameter.device.type for parameter in network.parameters()} == {"meta"}
     dmlbench("leaderboard", "add", "runs")
     dmlbench("leaderboard", "render")
@@ -320,6 +323,8 @@ def test_a_student_may_teach_the_next_generation(lessons, dmlbench):
     assert second["metrics"]["teacher/map_at_r"] == pytest.approx(first["metrics"]["map_at_r"], abs=0.02)
     assert second["metrics"]["plain/map_at_r"] == first["metrics"]["plain/map_at_r"]
     assert "@" in second["method"]
+    # The protocol's teacher has no part in it.
+    assert second["held_against"] == {"plain": first["held_against"]["plain"]}
 
 
 @pytest.mark.slow
