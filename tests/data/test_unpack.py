@@ -221,12 +221,14 @@ def test_a_tar_file_that_is_cut_between_two_members_is_named(tmp_path, kind):
         unpack(tmp_path / f"a.{kind}", tmp_path / "out")
 
 
-def test_a_damaged_byte_is_found_where_the_format_has_sums(tmp_path, kind):
+def test_damaged_bytes_are_found_where_the_format_has_sums(tmp_path, kind):
     if kind == "tar":
         pytest.skip("a plain tar file has sums of its headers alone")
     archive = made(tmp_path / f"a.{kind}", {f"{n}": os.urandom(20_000) for n in range(20)})
     content = bytearray(archive.read_bytes())
-    content[len(content) // 2] ^= 0xFF  # one bit may be of those that fill up a byte and are never read
+    # Several: one alone may say in another way that zeros repeat.
+    middle = slice(len(content) // 2, len(content) // 2 + 64)
+    content[middle] = bytes(byte ^ 0xFF for byte in content[middle])
     archive.write_bytes(content)
     with pytest.raises(DataError, match="no complete archive"):
         unpack(archive, tmp_path / "out")
