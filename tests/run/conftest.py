@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from dmlbench.data.store import Prepared
+
 LOSSES = """
 import time
 
@@ -52,6 +54,32 @@ def losses(project: Path) -> Path:
     path = project / "losses.py"
     path.write_text(LOSSES)
     return path
+
+
+@pytest.fixture
+def issuing(dmlbench):
+    """Makes a command `run` of options; it answers with what the command said and its records."""
+
+    def with_options(*options):
+        def issue(*arguments):
+            done = dmlbench("run", *arguments, *options, "--profile", "smoke", "--jobs", 1, "--json")
+            return done, json.loads(done.out) if done.out else []
+
+        return issue
+
+    return with_options
+
+
+@pytest.fixture
+def prepared(dmlbench):
+    """The prepared data of a task."""
+
+    def of(task):
+        done = dmlbench("data", "prepare", task)
+        assert done.status == 0, done.err
+        return Prepared.open(Path(done.out.rpartition(" in ")[2].strip()))
+
+    return of
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from sklearn.metrics import average_precision_score
 
 from dmlbench.data.gallery import roles_of
-from dmlbench.data.store import TEST_LABELS, TEST_ORDER, Part, Prepared
+from dmlbench.data.store import TEST_LABELS, TEST_ORDER, Part
 from dmlbench.errors import DataError, SpecError, UsageError
 from dmlbench.protocols import load_protocol, load_task
 from dmlbench.results import classes as class_files
@@ -113,11 +113,9 @@ def run(cross, dmlbench):
 
 
 @pytest.fixture
-def data(cross, dmlbench):
+def data(cross, prepared):
     """The task's prepared data."""
-    done = dmlbench("data", "prepare", "lines")
-    assert done.status == 0, done.err
-    return Prepared.open(Path(done.out.rpartition(" in ")[2].strip()))
+    return prepared("lines")
 
 
 def planned(name="contrastive", **changes):

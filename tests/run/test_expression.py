@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score
 
-from dmlbench.data.store import TEST_LABELS, TRAIN, VALIDATION, Prepared
+from dmlbench.data.store import TEST_LABELS, TRAIN, VALIDATION
 from dmlbench.errors import ContractError, DataError, MissingPackageError, SpecError, UsageError
 from dmlbench.protocols import load_protocol, load_task
 from dmlbench.results import classes as class_files
@@ -101,22 +101,15 @@ def faces(project):
 
 
 @pytest.fixture
-def run(faces, dmlbench):
+def run(faces, issuing):
     """Issue a run under it; the command's result and its records."""
-
-    def issue(*arguments):
-        done = dmlbench("run", *arguments, "--task", "faces", "--profile", "smoke", "--jobs", 1, "--json")
-        return done, json.loads(done.out) if done.out else []
-
-    return issue
+    return issuing("--task", "faces")
 
 
 @pytest.fixture
-def data(faces, dmlbench):
+def data(faces, prepared):
     """The task's prepared data."""
-    done = dmlbench("data", "prepare", "faces")
-    assert done.status == 0, done.err
-    return Prepared.open(Path(done.out.rpartition(" in ")[2].strip()))
+    return prepared("faces")
 
 
 def planned(name="contrastive"):

@@ -1,9 +1,7 @@
 """Runs that add classes from few images: who trains, who is shown, what is scored, and that nobody cheats."""
 
 import dataclasses
-import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ from sklearn.metrics import pairwise_distances
 from torch.nn import functional
 
 from dmlbench.data.shots import divided, shown
-from dmlbench.data.store import TEST_LABELS, TRAIN, VALIDATION, Part, Prepared
+from dmlbench.data.store import TEST_LABELS, TRAIN, VALIDATION, Part
 from dmlbench.errors import ContractError, DataError, SpecError, UsageError
 from dmlbench.files import read_json
 from dmlbench.protocols import load_protocol, load_task
@@ -74,23 +72,15 @@ def few(project):
 
 
 @pytest.fixture
-def run(few, dmlbench):
+def run(few, issuing):
     """Issue a run under it; the command's result and its records."""
-    rules = ("--protocol", "local/shots/v1", "--task", "tiny", "--profile", "smoke", "--jobs", 1)
-
-    def issue(*arguments):
-        done = dmlbench("run", *arguments, *rules, "--json")
-        return done, json.loads(done.out) if done.out else []
-
-    return issue
+    return issuing("--protocol", "local/shots/v1", "--task", "tiny")
 
 
 @pytest.fixture
-def data(few, dmlbench):
+def data(few, prepared):
     """The task's prepared data."""
-    done = dmlbench("data", "prepare", "tiny")
-    assert done.status == 0, done.err
-    return Prepared.open(Path(done.out.rpartition(" in ")[2].strip()))
+    return prepared("tiny")
 
 
 def planned(name="weight-imprinting"):

@@ -3,13 +3,12 @@
 import contextlib
 import dataclasses
 import json
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from dmlbench.data.store import TEST_LABELS, Prepared
+from dmlbench.data.store import TEST_LABELS
 from dmlbench.errors import DataError, SpecError
 from dmlbench.protocols import load_protocol
 from dmlbench.results import classes as class_files
@@ -97,22 +96,15 @@ def tags(project):
 
 
 @pytest.fixture
-def run(tags, dmlbench):
+def run(tags, issuing):
     """Issue a run on the task; the command's result and its records."""
-
-    def issue(*arguments):
-        done = dmlbench("run", *arguments, "--task", "tags", "--profile", "smoke", "--jobs", 1, "--json")
-        return done, json.loads(done.out) if done.out else []
-
-    return issue
+    return issuing("--task", "tags")
 
 
 @pytest.fixture
-def data(tags, dmlbench):
+def data(tags, prepared):
     """The task's prepared data."""
-    done = dmlbench("data", "prepare", "tags")
-    assert done.status == 0, done.err
-    return Prepared.open(Path(done.out.rpartition(" in ")[2].strip()))
+    return prepared("tags")
 
 
 def planned(name):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from sklearn.metrics import accuracy_score, roc_auc_score, roc_curve
 
 from dmlbench.data.pairs import draw_pairs
-from dmlbench.data.store import TEST_LABELS, Part, Prepared
+from dmlbench.data.store import TEST_LABELS, Part
 from dmlbench.errors import DataError, SpecError, UsageError
 from dmlbench.protocols import load_protocol, load_task
 from dmlbench.results import classes as class_files
@@ -57,23 +57,15 @@ def pairs(project):
 
 
 @pytest.fixture
-def run(pairs, dmlbench):
+def run(pairs, issuing):
     """Issue a run under it; the command's result and its records."""
-    rules = ("--protocol", "local/pairs/v1", "--task", "tiny", "--profile", "smoke", "--jobs", 1)
-
-    def issue(*arguments):
-        done = dmlbench("run", *arguments, *rules, "--json")
-        return done, json.loads(done.out) if done.out else []
-
-    return issue
+    return issuing("--protocol", "local/pairs/v1", "--task", "tiny")
 
 
 @pytest.fixture
-def data(pairs, dmlbench):
+def data(pairs, prepared):
     """The task's prepared data."""
-    done = dmlbench("data", "prepare", "tiny")
-    assert done.status == 0, done.err
-    return Prepared.open(Path(done.out.rpartition(" in ")[2].strip()))
+    return prepared("tiny")
 
 
 def planned(name="contrastive"):
