@@ -16,7 +16,7 @@ demo: $(VENV)/.demo
 	$(BIN)/dmlbench run untrained raw-pixels normalised-softmax contrastive multi-similarity --profile smoke
 
 test: $(VENV)/.dev
-	@echo "All tests; a quarter of an hour on two cores. 'make smoke' leaves the slow ones out."
+	@echo "All tests; a quarter to half an hour on two cores. 'make smoke' leaves the slow ones out."
 	$(BIN)/python -m pytest
 
 smoke: $(VENV)/.dev
